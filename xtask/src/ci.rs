@@ -1,0 +1,106 @@
+//! Everything that must hold before a change goes to main, as one table of stages.
+//!
+//! The order puts what is cheap and what most often fails first. Workspaces of their own (`bench`, `fuzz`) build
+//! into our target folder, where they find the dependencies that are built already.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cargo::{cargo, run_tests};
+use crate::stage::{Outcome, Stage, Summary};
+use crate::{asan, fuzz, loom, project, run, tidy};
+
+const STAGES: &[Stage] = &[
+    Stage { name: "fmt", work: fmt },
+    Stage { name: "tidy", work: tidy::run },
+    Stage { name: "test", work: test },
+    Stage { name: "clippy", work: clippy },
+    Stage { name: "docs", work: docs },
+    Stage { name: "bench", work: bench },
+    Stage { name: "loom", work: loom::run },
+    Stage { name: "asan", work: || asan::run(&asan::Options::default()) },
+    Stage { name: "fuzz", work: || fuzz::run(&fuzz::Options::default()) },
+];
+
+/// Which stages to run.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only these stages (all if none is named)
+    stages: Vec<String>,
+    /// Leave this stage out
+    #[arg(long, value_name = "STAGE")]
+    without: Vec<String>,
+    /// Count a skipped stage as a failure, for a machine that is known to have everything
+    #[arg(long)]
+    no_skips: bool,
+}
+
+/// Runs the chosen stages and prints the table of what became of them.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    if let Some(unknown) = options.unknown() {
+        let known: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+        eprintln!("error: there is no stage `{unknown}`; the stages are {}", known.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut summary = Summary::default();
+    for stage in STAGES.iter().filter(|stage| options.chooses(stage)) {
+        summary.run(stage);
+    }
+    println!("\n{summary}");
+    let refused = summary.failed() + if options.no_skips { summary.skipped() } else { 0 };
+    if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Options {
+    fn unknown(&self) -> Option<&String> {
+        let mut named = self.stages.iter().chain(&self.without);
+        named.find(|name| !STAGES.iter().any(|stage| stage.name == **name))
+    }
+
+    fn chooses(&self, stage: &Stage) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == stage.name);
+        (self.stages.is_empty() || named(&self.stages)) && !named(&self.without)
+    }
+}
+
+fn fmt() -> Result<Outcome> {
+    run::quiet_or_fail(&mut cargo(["fmt", "--all", "--check"]))?;
+    for workspace in own_workspaces() {
+        let manifest = format!("{workspace}/Cargo.toml");
+        run::quiet_or_fail(&mut cargo(["fmt", "--all", "--check", "--manifest-path", &manifest]))?;
+    }
+    Ok(Outcome::Passed("formatted".to_owned()))
+}
+
+fn test() -> Result<Outcome> {
+    // The README's command, to the letter.
+    run_tests(&mut cargo(["test", "--workspace"]))
+}
+
+fn clippy() -> Result<Outcome> {
+    run::quiet_or_fail(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    Ok(Outcome::Passed("no warnings".to_owned()))
+}
+
+fn docs() -> Result<Outcome> {
+    let mut command = cargo(["doc", "--workspace", "--no-deps"]);
+    run::quiet_or_fail(command.env("RUSTDOCFLAGS", "-D warnings"))?;
+    Ok(Outcome::Passed("no warnings".to_owned()))
+}
+
+fn bench() -> Result<Outcome> {
+    if !project::root().join("bench/Cargo.toml").exists() {
+        return Ok(Outcome::Skipped("bench/Cargo.toml does not exist".to_owned()));
+    }
+    let target = project::target();
+    let mut command = cargo(["clippy", "--manifest-path", "bench/Cargo.toml", "--all-targets"]);
+    run::quiet_or_fail(command.arg("--target-dir").arg(target).args(["--", "-D", "warnings"]))?;
+    Ok(Outcome::Passed("compiles without warnings".to_owned()))
+}
+
+/// The workspaces beside ours that exist.
+fn own_workspaces() -> impl Iterator<Item = &'static str> {
+    ["bench", "fuzz"].into_iter().filter(|folder| project::root().join(folder).join("Cargo.toml").exists())
+}

@@ -1,0 +1,82 @@
+//! All automation of the project: `cargo xtask TASK`.
+//!
+//! What runs where is one table (`ci`); how a step's end is told and counted is one type (`stage`); how a
+//! program is started is one file (`run`). Everything else is one task a file. There are no shell scripts beside
+//! `.ci/run`, which only installs packages and calls us.
+//!
+//! Tools that a machine may lack (QEMU, a cross linker, a nightly compiler, the network) are looked for when they
+//! are needed; a task that cannot run says so loudly and is counted as skipped, never as passed.
+#![allow(clippy::print_stdout, reason = "a task's report is its output")]
+
+mod asan;
+mod cargo;
+mod ci;
+mod fuzz;
+mod loom;
+mod man;
+mod project;
+mod run;
+mod stage;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::stage::Outcome;
+
+/// Automation of the Mapwright project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// One task; each is a module of the same name.
+#[derive(Subcommand)]
+enum Task {
+    /// Every check of the project, with the time each stage took and a count at the end
+    Ci(ci::Options),
+    /// Our own lint of the tree
+    Tidy,
+    /// Core's tests under AddressSanitizer, after proving that it finds a planted bug
+    Asan(asan::Options),
+    /// The `loom_*` tests of core, in which threads meet in every order
+    Loom,
+    /// Every fuzz target for a short time
+    Fuzz(fuzz::Options),
+    /// Man pages and shell completions into target/man and target/completions
+    Man,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Ci(options) => return ci::run(&options),
+        Task::Tidy => tidy::run(),
+        Task::Asan(options) => asan::run(&options),
+        Task::Loom => loom::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Man => man::run(),
+    };
+    conclude(outcome)
+}
+
+/// Says how a task that was called by itself ended. A skip is not a success: it has the code for "partly done".
+fn conclude(outcome: Result<Outcome>) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Passed(note)) => {
+            println!("passed: {note}");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome::Skipped(reason)) => {
+            println!("SKIPPED: {reason}");
+            ExitCode::from(3)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
