@@ -1,0 +1,86 @@
+//! Skips: loud, counted, and refused where everything is expected to run.
+//!
+//! A test that lacks something returns a [`Skip`]. The runner shows it as ignored with its reason, and all are listed
+//! again at the end, where nobody overlooks them. With `MAPWRIGHT_NO_SKIP=1` it fails the test instead, unless `MAPWRIGHT_MAY_SKIP` (names of
+//! [`Need`]s, separated by commas) excuses it.
+
+use libtest_mimic::{Completion, Failed};
+use std::fmt;
+use std::sync::Mutex;
+
+/// What a test may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The rights to mount: root, or user namespaces.
+    Mount,
+    /// `/dev/fuse`.
+    Fuse,
+    /// Real root, with the rights that come with it.
+    Root,
+    /// A loop device, and `mkfs.xfs` with the kernel's xfs.
+    Xfs,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mount => "mount",
+            Self::Fuse => "fuse",
+            Self::Root => "root",
+            Self::Xfs => "xfs",
+        })
+    }
+}
+
+/// Why a test cannot run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Skip {
+    pub(crate) need: Need,
+    pub(crate) why: String,
+}
+
+impl Skip {
+    pub(crate) fn new(need: Need, why: impl fmt::Display) -> Self {
+        Self { need, why: why.to_string() }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "needs {}: {}", self.need, self.why)
+    }
+}
+
+/// The tests that were skipped so far, with their reasons.
+static SKIPPED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Turns a test's verdict into the runner's, counting a skip or refusing it.
+pub(crate) fn judge(test: &str, verdict: Result<(), Skip>) -> Result<Completion, Failed> {
+    let Err(skip) = verdict else { return Ok(Completion::Completed) };
+    let excused = std::env::var("MAPWRIGHT_MAY_SKIP").unwrap_or_default();
+    if std::env::var_os("MAPWRIGHT_NO_SKIP").is_some_and(|value| value == "1")
+        && !is_excused(skip.need, &excused)
+    {
+        return Err(format!("skipped where MAPWRIGHT_NO_SKIP=1 forbids it: {skip}").into());
+    }
+    SKIPPED.lock().unwrap().push(format!("{test}: {skip}"));
+    Ok(Completion::ignored_with(skip))
+}
+
+/// Whether the list (`xfs,verity`) names this need.
+pub(crate) fn is_excused(need: Need, list: &str) -> bool {
+    list.split(',').any(|name| name.trim() == need.to_string())
+}
+
+/// Says at the end of a run how many tests did not run, and why not.
+pub(crate) fn print_summary() {
+    let skipped = SKIPPED.lock().unwrap();
+    if !skipped.is_empty() {
+        eprintln!(
+            "SKIPPED: {} (MAPWRIGHT_NO_SKIP=1 makes each a failure)\n  {}",
+            skipped.len(),
+            skipped.join("\n  ")
+        );
+    }
+}
