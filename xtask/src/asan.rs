@@ -1,7 +1,7 @@
 //! Core's tests under AddressSanitizer: reads and writes beyond, before and after what was allocated.
 //!
-//! A sanitizer that is not really there finds nothing and passes everything, so a program with a planted bug must
-//! be caught first.
+//! A sanitizer that is not really there finds nothing and passes everything, so a program with a planted bug
+//! must be caught first.
 
 use std::fs;
 

@@ -34,7 +34,8 @@ pub(crate) fn nightly<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Resul
     Ok(command)
 }
 
-/// Runs a command that runs tests. That no test ran at all is a failure: a filter that matches nothing proves nothing.
+/// Runs a command that runs tests. That no test ran at all is a failure: a filter that matches nothing proves
+/// nothing.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Outcome> {
     let watched = run::watch(command)?;
     let tests = Tests::counted_in(&watched.stdout);
@@ -87,8 +88,8 @@ mod tests {
     #[test]
     fn results_of_several_programs_add_up() {
         let stdout = "running 2 tests\n\
-            test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.10s\n\
-            test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
+            test result: ok. 12 passed; 0 failed; 1 ignored; 3 filtered out\n\
+            test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 filtered out\n";
         let tests = Tests::counted_in(stdout);
         assert_eq!(tests, Tests { passed: 13, failed: 2, ignored: 1 });
         assert!(tests.into_outcome().is_err());

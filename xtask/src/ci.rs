@@ -1,7 +1,7 @@
 //! Everything that must hold before a change goes to main, as one table of stages.
 //!
-//! The order puts what is cheap and what most often fails first. Workspaces of their own (`bench`, `fuzz`) build
-//! into our target folder, where they find the dependencies that are built already.
+//! The order puts what is cheap and what most often fails first. Workspaces of their own (`bench`, `fuzz`)
+//! build into our target folder, where they find the dependencies that are built already.
 
 use std::process::ExitCode;
 

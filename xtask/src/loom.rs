@@ -1,4 +1,5 @@
-//! The `loom_*` tests of core: small models of the places where threads meet, run in every order that they can.
+//! The `loom_*` tests of core: small models of the places where threads meet, run in every order that they
+//! can.
 
 use anyhow::Result;
 

@@ -1,11 +1,11 @@
 //! All automation of the project: `cargo xtask TASK`.
 //!
 //! What runs where is one table (`ci`); how a step's end is told and counted is one type (`stage`); how a
-//! program is started is one file (`run`). Everything else is one task a file. There are no shell scripts beside
-//! `.ci/run`, which only installs packages and calls us.
+//! program is started is one file (`run`). Everything else is one task a file. There are no shell scripts
+//! beside `.ci/run`, which only installs packages and calls us.
 //!
-//! Tools that a machine may lack (QEMU, a cross linker, a nightly compiler, the network) are looked for when they
-//! are needed; a task that cannot run says so loudly and is counted as skipped, never as passed.
+//! Tools that a machine may lack (QEMU, a cross linker, a nightly compiler, the network) are looked for when
+//! they are needed; a task that cannot run says so loudly and is counted as skipped, never as passed.
 #![allow(clippy::print_stdout, reason = "a task's report is its output")]
 
 mod asan;
@@ -63,7 +63,8 @@ fn main() -> ExitCode {
     conclude(outcome)
 }
 
-/// Says how a task that was called by itself ended. A skip is not a success: it has the code for "partly done".
+/// Says how a task that was called by itself ended. A skip is not a success: it has the code for "partly
+/// done".
 fn conclude(outcome: Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Passed(note)) => {

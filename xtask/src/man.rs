@@ -1,4 +1,5 @@
-//! Man pages and shell completions: the program writes them itself, from the same definitions that it parses with.
+//! Man pages and shell completions: the program writes them itself, from the same definitions that it parses
+//! with.
 
 use std::fs;
 

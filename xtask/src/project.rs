@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder that holds the workspace's manifest.
 pub(crate) fn root() -> PathBuf {
-    // Cargo sets the variable for `cargo run`; the compiled-in folder serves a binary that is started by hand.
+    // Cargo sets the variable for `cargo run`; the compiled-in folder serves a binary that is started by
+    // hand.
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map_or_else(|| package.clone(), Path::to_path_buf)

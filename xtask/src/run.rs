@@ -1,7 +1,8 @@
 //! Starting programs: one way to build a command, three ways to run it.
 //!
-//! Every command is printed before it runs, gets no standard input, does not see the variables that `cargo run`
-//! planted for us, and in CI is killed with all its children after [`LIMIT_SECONDS`], so that a hang has a name.
+//! Every command is printed before it runs, gets no standard input, does not see the variables that `cargo
+//! run` planted for us, and in CI is killed with all its children after [`LIMIT_SECONDS`], so that a hang has
+//! a name.
 
 use std::env;
 use std::ffi::OsStr;
@@ -59,7 +60,8 @@ pub(crate) fn quiet_or_fail(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end and gives back what it printed; anything but success is an error that shows its complaints.
+/// Runs to the end and gives back what it printed; anything but success is an error that shows its
+/// complaints.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
@@ -69,7 +71,8 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{}` printed no UTF-8", describe(command)))
 }
 
-/// Runs to the end, passing its standard output on line by line and keeping it. Its failure is the caller's to judge.
+/// Runs to the end, passing its standard output on line by line and keeping it. Its failure is the caller's
+/// to judge.
 pub(crate) fn watch(command: &mut Command) -> Result<Watched> {
     announce(command);
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;

@@ -1,4 +1,5 @@
-//! Rules about the house: the pages and files that a project must have, and that CI runs what the README promises.
+//! Rules about the house: the pages and files that a project must have, and that CI runs what the README
+//! promises.
 
 use super::{Finding, Tree};
 

@@ -1,7 +1,7 @@
 //! Just enough of Rust's grammar to tell code from comments and literals.
 //!
-//! Rules that look for words (`unsafe`) or marks in code would otherwise trip over documentation and strings that
-//! talk about them. There is no parsing here: what cannot be a comment, a string or a character is code.
+//! Rules that look for words (`unsafe`) or marks in code would otherwise trip over documentation and strings
+//! that talk about them. There is no parsing here: what cannot be a comment, a string or a character is code.
 
 /// The same text with every comment and every literal's inside replaced by blanks; lines keep their numbers.
 pub(crate) fn code_only(text: &str) -> String {

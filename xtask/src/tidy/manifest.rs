@@ -1,7 +1,8 @@
-//! Rule about manifests: every package says what a registry asks for, and inherits what must be the same everywhere.
+//! Rule about manifests: every package says what a registry asks for, and inherits what must be the same
+//! everywhere.
 //!
-//! Manifests are read line by line: whether a value is *inherited* is in no output of cargo's, and a parser for
-//! the few lines of our `[package]` tables would be one more dependency.
+//! Manifests are read line by line: whether a value is *inherited* is in no output of cargo's, and a parser
+//! for the few lines of our `[package]` tables would be one more dependency.
 
 use std::collections::BTreeMap;
 

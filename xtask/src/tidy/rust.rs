@@ -95,7 +95,8 @@ fn check_unsafe(tree: &Tree, with_unsafe: &BTreeSet<&str>, findings: &mut Vec<Fi
     }
 }
 
-/// The first backticked `.rs` path of each line between the list's heading and the next one, with its line number.
+/// The first backticked `.rs` path of each line between the list's heading and the next one, with its line
+/// number.
 fn listed_files(page: &str) -> Vec<(usize, &str)> {
     let lines = (1..).zip(page.lines());
     let after = lines.skip_while(|(_, line)| !(line.starts_with('#') && line.ends_with(UNSAFE_LIST))).skip(1);
@@ -161,7 +162,8 @@ mod tests {
     #[test]
     fn the_list_of_files_with_unsafe_code_is_checked_both_ways() {
         let page = "# Soundness\n`crates/x.rs` is not in the list.\n## Files with unsafe code\n\n\
-            - `crates/a.rs`: maps with `mmap`\n| `crates/b.rs` | table |\n- `crates/c.rs`\n## Next\n- `crates/d.rs`\n";
+            - `crates/a.rs`: maps with `mmap`\n| `crates/b.rs` | table |\n- `crates/c.rs`\n\
+            ## Next\n- `crates/d.rs`\n";
         let files = [
             ("docs/SOUNDNESS.md", page),
             ("crates/a.rs", "//! Doc.\nunsafe fn f() {}\n"),
