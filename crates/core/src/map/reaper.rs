@@ -1,0 +1,147 @@
+//! Unmapping away from the caller's thread.
+//!
+//! Tearing down a touched map of gigabytes holds its caller for as long as the kernel needs to free every page. So a
+//! large map's range is pushed onto a stack here, and one thread unmaps it in pieces: each piece takes the
+//! address-space lock for a short while only. The stack is lock-free, so that a forked child never finds it locked;
+//! a child has no such thread and unmaps on the spot.
+
+#![allow(unsafe_code, reason = "unmaps ranges that were handed over; listed in docs/SOUNDNESS.md")]
+
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::thread::Thread;
+
+use crate::sync::{AtomicPtr, Ordering};
+use crate::sys::fork::{self, Generation};
+use crate::sys::memory;
+
+/// How much is unmapped at once.
+const PIECE: usize = 32 << 20;
+
+/// A range on its way out. Invariant: whoever holds the node owns the range.
+struct Node {
+    base: usize,
+    len: usize,
+    next: *mut Self,
+}
+
+/// A stack that any thread pushes to and one thread empties.
+struct Stack {
+    top: AtomicPtr<Node>,
+}
+
+impl Stack {
+    #[cfg(not(loom))]
+    const fn new() -> Self {
+        Self { top: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    #[cfg(loom)]
+    fn new() -> Self {
+        Self { top: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    fn push(&self, base: usize, len: usize) {
+        let node = Box::into_raw(Box::new(Node { base, len, next: std::ptr::null_mut() }));
+        let mut top = self.top.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the node is ours until it is published below.
+            unsafe { (*node).next = top };
+            match self.top.compare_exchange_weak(top, node, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    /// Takes everything at once and hands each range to `each`, the youngest first.
+    fn drain(&self, mut each: impl FnMut(usize, usize)) {
+        let mut node = self.top.swap(std::ptr::null_mut(), Ordering::Acquire);
+        while !node.is_null() {
+            // SAFETY: the swap took the whole list away from everybody else; each node was made by Box::into_raw.
+            let taken = unsafe { Box::from_raw(node) };
+            each(taken.base, taken.len);
+            node = taken.next;
+        }
+    }
+}
+
+#[cfg(not(loom))]
+static STACK: Stack = Stack::new();
+
+/// The thread and the process that it lives in.
+static REAPER: OnceLock<Option<(Thread, Generation)>> = OnceLock::new();
+
+/// Takes a range over and unmaps it later; hands it back where there is no thread to do so.
+///
+/// # Safety
+/// The caller owned the range, and nothing refers to it any more.
+#[cfg(not(loom))]
+pub(crate) unsafe fn defer(base: NonNull<u8>, len: usize) -> Result<(), ()> {
+    match REAPER.get_or_init(start) {
+        Some((thread, generation)) if *generation == fork::generation() => {
+            STACK.push(base.as_ptr().expose_provenance(), len);
+            thread.unpark();
+            Ok(())
+        }
+        _ => Err(()),
+    }
+}
+
+#[cfg(loom)]
+pub(crate) unsafe fn defer(_: NonNull<u8>, _: usize) -> Result<(), ()> {
+    Err(())
+}
+
+#[cfg(not(loom))]
+fn start() -> Option<(Thread, Generation)> {
+    let builder = std::thread::Builder::new().name("mapwright-unmap".into()).stack_size(64 << 10);
+    let handle = builder.spawn(run).ok()?;
+    Some((handle.thread().clone(), fork::generation()))
+}
+
+#[cfg(not(loom))]
+fn run() {
+    loop {
+        STACK.drain(unmap_in_pieces);
+        std::thread::park();
+    }
+}
+
+/// Unmaps from the end, so that what is left stays one range.
+fn unmap_in_pieces(base: usize, len: usize) {
+    let mut left = len;
+    while left > 0 {
+        let piece = left.min(PIECE);
+        left -= piece;
+        let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base + left)) else { return };
+        // SAFETY: the node's holder owns the range, and each piece is unmapped once. A failure (the kernel has no
+        // memory to split a mapping) leaves the piece mapped: leaked, not dangling.
+        let _leaked = unsafe { memory::unmap(start, piece) };
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+
+    #[test]
+    fn loom_every_range_pushed_is_drained_once() {
+        loom::model(|| {
+            let stack = Arc::new(Stack::new());
+            let other = Arc::clone(&stack);
+            let pusher = loom::thread::spawn(move || {
+                other.push(1, 10);
+                other.push(2, 20);
+            });
+            stack.push(3, 30);
+            let mut seen = Vec::new();
+            stack.drain(|base, len| seen.push((base, len)));
+            pusher.join().unwrap();
+            stack.drain(|base, len| seen.push((base, len)));
+            seen.sort_unstable();
+            assert_eq!(seen, [(1, 10), (2, 20), (3, 30)]);
+        });
+    }
+}

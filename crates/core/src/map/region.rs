@@ -1,0 +1,368 @@
+//! An owned range of address space: who unmaps, and when.
+//!
+//! ```text
+//!  base                start                        start + len      start + capacity
+//!   │ guard │ lead      │ visible bytes …            │ room to grow   │ guard │
+//!   └───────┴───────────┴────────────────────────────┴────────────────┴───────┘
+//!   ◀──────────────────────────────── owned ────────────────────────────────▶
+//! ```
+//! `lead` is what page alignment adds before a file offset that is not a multiple of the page size.
+//!
+//! # Invariants
+//! 1. While a `Region` lives, `base..base+owned` is address space that nobody else maps, unmaps or moves (`owned` is 0
+//!    where nothing is mapped: an empty region). What is mapped there may change, fault or be inaccessible.
+//! 2. `start..start+capacity` lies inside; `len <= capacity`.
+//! 3. `base`, `owned`, `capacity` change only through `&mut Region`, which no view and no owned handle shares.
+//! 4. Dropping unmaps the range exactly once, and only in a process that inherited it.
+
+#![allow(unsafe_code, reason = "owns mappings; listed in docs/SOUNDNESS.md")]
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::error::{Fault, FaultKind};
+use crate::fault::raw::{self, Trap};
+use crate::map::origin::{Diagnosis, Origin, Wanted};
+use crate::map::reaper;
+use crate::map::registry::Ticket;
+use crate::sys::fork::Generation;
+use crate::sys::{fork, memory, page};
+
+/// Ranges from this size on are unmapped by another thread.
+pub(crate) const DEFER_FROM: usize = 64 << 20;
+
+/// How often an access is tried again while the world keeps changing under it.
+const ATTEMPTS: usize = 64;
+
+/// An owned range of address space; see the module's invariants.
+pub(crate) struct Region {
+    base: NonNull<u8>,
+    owned: usize,
+    /// From `base` to the first visible byte.
+    before: usize,
+    len: AtomicUsize,
+    capacity: usize,
+    origin: Origin,
+    ticket: Option<Ticket>,
+    release: Release,
+    /// The size of a page of this mapping: more than the kernel's small page for huge page files.
+    unit: usize,
+    /// Asks background helpers, who hold the region too, to let go.
+    stop: AtomicBool,
+    /// Set where children do not inherit the range: the process that may unmap it.
+    only_in: Option<Generation>,
+}
+
+/// How a range is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Large ranges by another thread, the rest at once.
+    Background,
+    /// Always at once.
+    Now,
+    /// Never: sealed, or handed out raw.
+    Never,
+}
+
+/// The parts that a new region is made of.
+pub(crate) struct Parts {
+    pub(crate) base: NonNull<u8>,
+    pub(crate) owned: usize,
+    pub(crate) before: usize,
+    pub(crate) len: usize,
+    pub(crate) capacity: usize,
+    pub(crate) origin: Origin,
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) release: Release,
+    pub(crate) unit: usize,
+    pub(crate) only_in: Option<Generation>,
+}
+
+// SAFETY: a range of address space belongs to the process, not to a thread; every access through it is guarded and
+// tolerates concurrent writers, and what changes the range needs `&mut`.
+unsafe impl Send for Region {}
+// SAFETY: as above; the only field that changes behind `&` is an atomic.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Takes ownership of a mapped range.
+    ///
+    /// # Safety
+    /// `base..+owned` was mapped by the caller, who gives up every claim on it, and `release` says who unmaps.
+    pub(crate) unsafe fn adopt(parts: Parts) -> Self {
+        let Parts { base, owned, before, len, capacity, origin, ticket, release, unit, only_in } = parts;
+        assert!(len <= capacity, "a region of {len} bytes has a capacity of {capacity}");
+        assert!(before.checked_add(capacity).is_some_and(|end| end <= owned || capacity == 0));
+        let (len, stop) = (AtomicUsize::new(len), AtomicBool::new(false));
+        Self { base, owned, before, len, capacity, origin, ticket, release, unit, stop, only_in }
+    }
+
+    /// Makes a region that maps nothing.
+    pub(crate) fn empty(origin: Origin, ticket: Option<Ticket>) -> Self {
+        let parts = Parts {
+            base: NonNull::dangling(),
+            owned: 0,
+            before: 0,
+            len: 0,
+            capacity: 0,
+            origin,
+            ticket,
+            release: Release::Never,
+            unit: page::size(),
+            only_in: None,
+        };
+        // SAFETY: an empty range needs no owner.
+        unsafe { Self::adopt(parts) }
+    }
+
+    /// Returns the first visible byte's address.
+    #[inline]
+    pub(crate) fn start(&self) -> *mut u8 {
+        // SAFETY: invariant 2: the visible bytes lie inside the owned range.
+        unsafe { self.base.as_ptr().add(self.before) }
+    }
+
+    /// Returns the number of visible bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Makes more or fewer bytes visible, within the capacity.
+    pub(crate) fn set_len(&self, len: usize) {
+        assert!(len <= self.capacity, "{len} bytes do not fit into a capacity of {}", self.capacity);
+        self.len.store(len, Ordering::Release);
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    pub(crate) fn owned(&self) -> usize {
+        self.owned
+    }
+
+    /// The pages that are mapped, without the guards around them: an offset from `base`, and a length.
+    pub(crate) fn body(&self) -> (usize, usize) {
+        let from = page::round_down(self.before);
+        let to = (self.before + self.capacity).next_multiple_of(self.unit).min(self.owned);
+        (from, to.saturating_sub(from))
+    }
+
+    pub(crate) fn before(&self) -> usize {
+        self.before
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn ticket(&self) -> Option<&Ticket> {
+        self.ticket.as_ref()
+    }
+
+    /// Returns the size of a page of this mapping.
+    pub(crate) fn unit(&self) -> usize {
+        self.unit
+    }
+
+    /// Asks background helpers to let go of the region.
+    pub(crate) fn stop_helpers(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Allows background helpers again.
+    pub(crate) fn allow_helpers(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
+    /// Tells a background helper whether to let go.
+    pub(crate) fn helpers_must_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn only_in(&self) -> Option<Generation> {
+        self.only_in
+    }
+
+    pub(crate) fn release(&self) -> Release {
+        self.release
+    }
+
+    pub(crate) fn set_release(&mut self, release: Release) {
+        self.release = release;
+    }
+
+    pub(crate) fn set_only_in(&mut self, generation: Option<Generation>) {
+        self.only_in = generation;
+    }
+
+    /// Replaces the range after it was moved, grown or cut by the kernel.
+    ///
+    /// # Safety
+    /// The old range is gone or part of the new one, which the caller owns and gives up.
+    pub(crate) unsafe fn replace(&mut self, base: NonNull<u8>, owned: usize, capacity: usize, len: usize) {
+        assert!(self.before + capacity <= owned && len <= capacity);
+        self.base = base;
+        self.owned = owned;
+        self.capacity = capacity;
+        self.len.store(len, Ordering::Release);
+    }
+
+    /// Copies out of the range. On a fault everything before it has been copied.
+    ///
+    /// # Safety
+    /// `target` is writable for `len` bytes and lies outside of the range; `offset + len <= capacity`.
+    #[inline]
+    pub(crate) unsafe fn copy_out(&self, offset: usize, target: *mut u8, len: usize) -> Result<(), Fault> {
+        debug_assert!(offset.checked_add(len).is_some_and(|end| end <= self.capacity));
+        // SAFETY: inside the visible range by this function's contract.
+        let source = unsafe { self.start().add(offset) };
+        // SAFETY: the source is owned (invariant 1); the target is the caller's.
+        let trap = unsafe { raw::copy(target, source, len) };
+        if trap.code == 0 {
+            return Ok(());
+        }
+        let again = |len| {
+            // SAFETY: as above, for a part of the same ranges.
+            unsafe { raw::copy(target, source, len) }
+        };
+        self.settle(trap, offset, len, Wanted::Read, again)
+    }
+
+    /// Copies into the range. On a fault everything before it has been copied.
+    ///
+    /// # Safety
+    /// `source` is readable for `len` bytes and lies outside of the range; `offset + len <= capacity`; nothing refers
+    /// to the target's bytes.
+    #[inline]
+    pub(crate) unsafe fn copy_in(&self, offset: usize, source: *const u8, len: usize) -> Result<(), Fault> {
+        debug_assert!(offset.checked_add(len).is_some_and(|end| end <= self.capacity));
+        // SAFETY: inside the visible range by this function's contract.
+        let target = unsafe { self.start().add(offset) };
+        // SAFETY: the target is owned (invariant 1); the source is the caller's.
+        let trap = unsafe { raw::copy(target, source, len) };
+        if trap.code == 0 {
+            return Ok(());
+        }
+        let again = |len| {
+            // SAFETY: as above, for a part of the same ranges.
+            unsafe { raw::copy(target, source, len) }
+        };
+        self.settle(trap, offset, len, Wanted::Write, again)
+    }
+
+    /// Sets bytes of the range. On a fault everything before it has been set.
+    ///
+    /// # Safety
+    /// `offset + len <= capacity`; nothing refers to these bytes.
+    pub(crate) unsafe fn fill(&self, offset: usize, byte: u8, len: usize) -> Result<(), Fault> {
+        debug_assert!(offset.checked_add(len).is_some_and(|end| end <= self.capacity));
+        // SAFETY: inside the visible range by this function's contract.
+        let target = unsafe { self.start().add(offset) };
+        // SAFETY: the target is owned (invariant 1).
+        let trap = unsafe { raw::fill(target, byte, len) };
+        if trap.code == 0 {
+            return Ok(());
+        }
+        let again = |len| {
+            // SAFETY: as above, for a part of the same range.
+            unsafe { raw::fill(target, byte, len) }
+        };
+        self.settle(trap, offset, len, Wanted::Write, again)
+    }
+
+    /// Decides about a trap: tries again while the file says that the page can be had, else finishes what lies before the
+    /// fault and reports it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn settle(
+        &self,
+        first: Trap,
+        offset: usize,
+        len: usize,
+        wanted: Wanted,
+        mut again: impl FnMut(usize) -> Trap,
+    ) -> Result<(), Fault> {
+        let mut trap = first;
+        let mut len = len;
+        let mut failure = None;
+        for _ in 0..ATTEMPTS {
+            if trap.code == 0 {
+                return failure.map_or(Ok(()), Err);
+            }
+            let place = self.place_of(trap, offset, len);
+            match self.origin.diagnose(offset + place, wanted, trap) {
+                Diagnosis::Retry => {}
+                Diagnosis::Fault(kind, os_error) => {
+                    // What lies before the fault is still owed to the caller; a fault in there is the earlier one.
+                    failure = Some(self.fault(kind, offset + place, os_error));
+                    len = place;
+                }
+            }
+            trap = again(len);
+        }
+        // The file says yes and the page says no, over and over: that is an error of the file system.
+        Err(failure.unwrap_or_else(|| self.fault(FaultKind::Io, offset + self.place_of(trap, offset, len), libc::EIO)))
+    }
+
+    /// Where in `offset..+len` a trap struck. A trap outside is the other side's: ours to hand on, not to explain.
+    fn place_of(&self, trap: Trap, offset: usize, len: usize) -> usize {
+        let start = self.start().addr() + offset;
+        match trap.address.checked_sub(start).filter(|&place| place < len) {
+            Some(place) => place,
+            None => fault_of_the_private_side(trap.address),
+        }
+    }
+
+    /// Makes a fault's description from an offset in the visible bytes.
+    #[cold]
+    pub(crate) fn fault(&self, kind: FaultKind, offset: usize, os_error: i32) -> Fault {
+        Fault::new(kind, offset, self.origin.file_offset(offset), os_error)
+    }
+}
+
+/// Ends as a plain access to the caller's own memory would have ended: by touching it without a guard.
+#[cold]
+fn fault_of_the_private_side(address: usize) -> ! {
+    let place = std::ptr::with_exposed_provenance::<u8>(address);
+    // SAFETY: the caller promised that its side is readable, and it has just faulted: whatever signal this raises now is
+    // the one that the caller's own access would have raised.
+    let _byte = unsafe { place.read_volatile() };
+    unreachable!("memory at {address:#x} faulted during a copy and is readable now")
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.owned == 0 || self.release == Release::Never {
+            return;
+        }
+        // Invariant 4: a child that did not inherit the range may have something else there.
+        if self.only_in.is_some_and(|generation| generation != fork::generation()) {
+            return;
+        }
+        if self.release == Release::Background && self.owned >= DEFER_FROM {
+            // SAFETY: this is the range's owner, and it is being dropped: nothing refers to the range any more.
+            if unsafe { reaper::defer(self.base, self.owned) }.is_ok() {
+                return;
+            }
+        }
+        // SAFETY: as above. Failing (no memory to split a mapping) leaks the range, which is sound.
+        let _leaked = unsafe { memory::unmap(self.base, self.owned) };
+    }
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Region")
+            .field("start", &self.start())
+            .field("len", &self.len())
+            .field("capacity", &self.capacity)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}

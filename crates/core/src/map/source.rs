@@ -1,0 +1,121 @@
+//! What is mapped: an open file, with the name it was opened by.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::sys::file::{self, Description, Kind};
+
+/// An open file to be mapped. Made from a path, or from a [`File`], `Arc<File>` or [`OwnedFd`] that is handed over.
+///
+/// A map keeps its source: a fault says only *where* it struck, and the file is asked afterwards what happened.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file: Arc<File>,
+    path: Option<Arc<Path>>,
+}
+
+/// Things that can be mapped.
+///
+/// A [`File`], [`OwnedFd`] or `Arc<File>` is handed over; a `&File` is duplicated, which costs a system call.
+///
+/// # Errors
+/// Only duplicating can fail.
+pub trait IntoSource {
+    /// Turns into an open file.
+    ///
+    /// # Errors
+    /// Where the file had to be duplicated and the process has no descriptor left.
+    fn into_source(self) -> Result<Source>;
+}
+
+impl IntoSource for Source {
+    fn into_source(self) -> Result<Source> {
+        Ok(self)
+    }
+}
+
+impl IntoSource for File {
+    fn into_source(self) -> Result<Source> {
+        Ok(Source { file: Arc::new(self), path: None })
+    }
+}
+
+impl IntoSource for OwnedFd {
+    fn into_source(self) -> Result<Source> {
+        File::from(self).into_source()
+    }
+}
+
+impl IntoSource for Arc<File> {
+    fn into_source(self) -> Result<Source> {
+        Ok(Source { file: self, path: None })
+    }
+}
+
+impl IntoSource for &File {
+    fn into_source(self) -> Result<Source> {
+        self.try_clone().map_err(|cause| Error::os("duplicate", "a file to map it", cause))?.into_source()
+    }
+}
+
+impl Source {
+    /// Opens a file with options of the caller's choice, and keeps the path for messages.
+    ///
+    /// # Errors
+    /// What open(2) refuses, named by its path.
+    pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let file = options.open(path).map_err(|cause| Error::os("open", quoted(path), cause))?;
+        Ok(Self { file: Arc::new(file), path: Some(path.into()) })
+    }
+
+    pub(crate) fn with_path(file: Arc<File>, path: &Path) -> Self {
+        Self { file, path: Some(path.into()) }
+    }
+
+    /// Returns the open file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Returns the path that the file was opened by, where that is known.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Names the source in a message: the path it was opened by, else what the kernel remembers.
+    pub(crate) fn name(&self) -> String {
+        match &self.path {
+            Some(path) => quoted(path),
+            None => file::remembered_path(self.file.as_fd())
+                .map_or_else(|| "a file".to_owned(), |path: PathBuf| quoted(&path)),
+        }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Describes the file, refusing what can never be mapped.
+    pub(crate) fn describe(&self) -> Result<Description> {
+        let description =
+            file::describe(self.fd()).map_err(|cause| Error::os("examine", self.name(), cause))?;
+        let what = match description.kind {
+            Kind::Directory => "it is a directory",
+            Kind::Pipe => "it is a pipe, whose bytes have no place; read it with `load`",
+            Kind::Socket => "it is a socket",
+            Kind::Other => "it is not a file that has bytes",
+            Kind::Regular { .. } | Kind::Block { .. } | Kind::Character => return Ok(description),
+        };
+        Err(Error::new(ErrorKind::InvalidInput, "map", self.name(), what))
+    }
+
+    pub(crate) fn into_file(self) -> Arc<File> {
+        self.file
+    }
+}

@@ -1,0 +1,50 @@
+//! Which side of a fork we are on.
+//!
+//! A page that the kernel wipes in a child (`MADV_WIPEONFORK`, Linux 4.14) holds a number that is never 0. A child
+//! reads 0 there, however it was forked, and writes the next number. Process ids would not do: they are
+//! reused, and two namespaces share them.
+
+#![allow(unsafe_code, reason = "reads a page that the kernel wipes at fork; listed in docs/SOUNDNESS.md")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{memory, page};
+
+/// Identifies a process among its ancestors: changes in a child at its first use after the fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+/// Returns this process's generation.
+pub(crate) fn generation() -> Generation {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+    let Some(word) = PAGE.get_or_init(wiped_page) else {
+        // A kernel before 4.14, or no memory left for one page: the process id is the next best thing.
+        return Generation(u64::from(std::process::id()) << 32);
+    };
+    match word.load(Ordering::Relaxed) {
+        0 => {
+            // NEXT was inherited by the child; any thread may be first, and all of them write the same number.
+            let next = NEXT.load(Ordering::Relaxed).wrapping_add(1).max(1);
+            match word.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    NEXT.store(next, Ordering::Relaxed);
+                    Generation(next)
+                }
+                Err(written) => Generation(written),
+            }
+        }
+        number => Generation(number),
+    }
+}
+
+fn wiped_page() -> Option<&'static AtomicU64> {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new anonymous page at an address of the kernel's choice.
+    let base = unsafe { memory::map(0, page::size(), protection, flags, memory::Backing::ANONYMOUS) }.ok()?;
+    // SAFETY: the page is ours, and nothing refers to it yet.
+    unsafe { memory::advise(base, page::size(), libc::MADV_WIPEONFORK) }.ok()?;
+    // SAFETY: the page is zeroed, aligned, never unmapped, and only ever used through this atomic.
+    Some(unsafe { base.cast::<AtomicU64>().as_ref() })
+}

@@ -1,0 +1,246 @@
+//! Views: bounded windows on a map, and the only safe way to bytes that others may write.
+//!
+//! Every access copies: bytes into the caller's buffer ([`View::copy_to`]), a value by value ([`View::load`]), a word
+//! atomically ([`View::atomic`]), and returns a [`Fault`] where the page cannot be had. There is never a reference to
+//! mapped bytes, so others may change them at any time without anything here being undefined. Read once, then check,
+//! then use.
+//!
+//! - here: the window itself, copies in and out, fill, comparison
+//! - `typed`: values of `zerocopy` types, one by one and in batches
+//! - `atomic`: atomic operations as methods
+//! - `search`: bytes and literals, in place
+//! - `lines`, `chunks`, `cursor`: ways to walk
+
+#![allow(unsafe_code, reason = "guarded access to owned ranges; listed in docs/SOUNDNESS.md")]
+
+mod atomic;
+mod chunks;
+mod cursor;
+mod lines;
+mod search;
+mod typed;
+
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+use std::ops::RangeBounds;
+
+pub use atomic::{AtomicView, AtomicWord};
+pub use chunks::{Chunks, Pieces};
+pub use cursor::Cursor;
+pub use lines::Lines;
+pub use search::{Finder, Matches};
+
+use crate::error::{Fault, Result};
+use crate::map::region::Region;
+use crate::map::{Access, ReadOnly, Readable, Writable};
+use crate::span::Span;
+
+/// A bounded window on a [`Map`](crate::Map).
+///
+/// Copying a view copies the window, not the bytes. Offsets count from the view's own beginning.
+///
+/// ```
+/// use mapwright_core::{FaultKind, Map};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, 0x0102_0304_u32.to_le_bytes().repeat(4)).unwrap();
+/// let map = Map::open(&path)?;
+/// let middle = map.view().sub(4..12)?;
+/// assert_eq!(middle.load::<u32>(4)?, 0x0102_0304);
+/// assert_eq!(middle.load::<u32>(6).unwrap_err().kind(), FaultKind::OutOfBounds);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+//
+// Invariants: 1. `start..start + len` lies inside the region's owned range for as long as `'map` lasts.
+// 2. `A` is the access that the region was mapped with.
+#[derive(Debug)]
+pub struct View<'map, A: Access = ReadOnly> {
+    start: *mut u8,
+    len: usize,
+    region: &'map Region,
+    access: PhantomData<A>,
+}
+
+impl<A: Access> Clone for View<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A: Access> Copy for View<'_, A> {}
+
+// SAFETY: a view is a window on a region that is Sync, and every access through it tolerates concurrent writers.
+unsafe impl<A: Access> Send for View<'_, A> {}
+// SAFETY: as above.
+unsafe impl<A: Access> Sync for View<'_, A> {}
+
+impl<'map, A: Access> View<'map, A> {
+    #[inline]
+    pub(crate) fn of(region: &'map Region) -> Self {
+        Self { start: region.start(), len: region.len(), region, access: PhantomData }
+    }
+
+    /// Returns how many bytes the view shows.
+    #[must_use]
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether the view shows no byte.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the part of the view that a range names.
+    ///
+    /// # Errors
+    /// `OutOfBounds` where the range ends beyond the view.
+    #[inline]
+    pub fn sub(&self, range: impl RangeBounds<usize>) -> Result<Self, Fault> {
+        let span = Span::within(range, self.len)?;
+        Ok(self.window(span))
+    }
+
+    /// Splits into the bytes before `at` and the bytes from `at` on.
+    ///
+    /// # Errors
+    /// `OutOfBounds` where `at` lies beyond the end.
+    pub fn split_at(&self, at: usize) -> Result<(Self, Self), Fault> {
+        Ok((self.sub(..at)?, self.sub(at..)?))
+    }
+
+    /// The window on a span that was checked against this view.
+    #[inline]
+    fn window(&self, span: Span) -> Self {
+        debug_assert!(span.end() <= self.len);
+        // SAFETY: the span lies inside the view (invariant 1).
+        let start = unsafe { self.start.add(span.offset()) };
+        Self { start, len: span.len(), ..*self }
+    }
+
+    /// How far into the region's visible bytes the view begins.
+    #[inline]
+    fn base(&self) -> usize {
+        self.start.addr() - self.region.start().addr()
+    }
+
+    #[inline]
+    fn check(&self, offset: usize, len: usize) -> Result<Span, Fault> {
+        Ok(Span::at(offset, len, self.len)?)
+    }
+}
+
+impl<'map, A: Readable> View<'map, A> {
+    /// Copies the bytes at `offset` into a buffer, which it fills.
+    ///
+    /// # Errors
+    /// `OutOfBounds` where the view ends before; else what the file says (see [`FaultKind`](crate::FaultKind)). Bytes before
+    /// the fault's offset were copied.
+    #[inline]
+    pub fn copy_to(&self, offset: usize, buffer: &mut [u8]) -> Result<(), Fault> {
+        self.check(offset, buffer.len())?;
+        // SAFETY: the range was checked, and the buffer is writable and private to the caller.
+        unsafe { self.copy_to_raw(offset, buffer.as_mut_ptr(), buffer.len()) }
+    }
+
+    /// Copies into memory that need not be initialised.
+    ///
+    /// # Safety
+    /// `offset + len` was checked against the view, and `target` is writable for `len` bytes.
+    #[inline]
+    unsafe fn copy_to_raw(&self, offset: usize, target: *mut u8, len: usize) -> Result<(), Fault> {
+        let base = self.base();
+        // SAFETY: by this function's contract, and the view lies inside the region (invariant 1).
+        unsafe { self.region.copy_out(base + offset, target, len) }.map_err(|fault| fault.seen_from(base))
+    }
+
+    /// Copies all bytes into a new vector.
+    ///
+    /// # Errors
+    /// As [`copy_to`](Self::copy_to).
+    pub fn to_vec(&self) -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::with_capacity(self.len);
+        // SAFETY: the vector has room for the view's length.
+        unsafe { self.copy_to_raw(0, bytes.as_mut_ptr(), self.len) }?;
+        // SAFETY: the copy has initialised that many bytes.
+        unsafe { bytes.set_len(self.len) };
+        Ok(bytes)
+    }
+
+    /// Compares the bytes at the view's beginning with `other`, as slices compare.
+    ///
+    /// # Errors
+    /// As [`copy_to`](Self::copy_to).
+    pub fn compare(&self, other: &[u8]) -> Result<Ordering, Fault> {
+        let common = self.len.min(other.len());
+        let mut buffer = [0u8; 4096];
+        let mut done = 0;
+        while done < common {
+            let step = buffer.len().min(common - done);
+            self.copy_to(done, &mut buffer[..step])?;
+            match buffer[..step].cmp(&other[done..done + step]) {
+                Ordering::Equal => done += step,
+                unequal => return Ok(unequal),
+            }
+        }
+        Ok(self.len.cmp(&other.len()))
+    }
+
+    /// Returns whether the view shows exactly `other`.
+    ///
+    /// # Errors
+    /// As [`copy_to`](Self::copy_to); a difference in length is no access at all.
+    pub fn equals(&self, other: &[u8]) -> Result<bool, Fault> {
+        Ok(self.len == other.len() && self.compare(other)? == Ordering::Equal)
+    }
+
+    /// Walks the bytes in chunks of `size` bytes (the last may be shorter), each copied into one buffer.
+    ///
+    /// # Panics
+    /// Where `size` is 0.
+    pub fn chunks(&self, size: usize) -> Chunks<'map, A> {
+        Chunks::new(*self, size)
+    }
+
+    /// Walks the view in parts of `size` bytes, themselves views.
+    ///
+    /// # Panics
+    /// Where `size` is 0.
+    pub fn pieces(&self, size: usize) -> Pieces<'map, A> {
+        Pieces::new(*self, size)
+    }
+
+    /// Returns a position that reads (and writes, where the map allows it) and moves on.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor<'map, A> {
+        Cursor::new(*self)
+    }
+}
+
+impl<A: Writable> View<'_, A> {
+    /// Copies a buffer over the bytes at `offset`.
+    ///
+    /// # Errors
+    /// `OutOfBounds` where the view ends before; else what the file says: `NoSpace` where the disk is full and the page
+    /// was a hole. Bytes before the fault's offset were copied.
+    #[inline]
+    pub fn copy_from(&self, offset: usize, buffer: &[u8]) -> Result<(), Fault> {
+        self.check(offset, buffer.len())?;
+        let base = self.base();
+        // SAFETY: the range was checked, the view lies inside the region (invariant 1), and nothing refers to mapped bytes.
+        unsafe { self.region.copy_in(base + offset, buffer.as_ptr(), buffer.len()) }
+            .map_err(|fault| fault.seen_from(base))
+    }
+
+    /// Sets all bytes of a range to one value.
+    ///
+    /// # Errors
+    /// As [`copy_from`](Self::copy_from).
+    pub fn fill(&self, range: impl RangeBounds<usize>, byte: u8) -> Result<(), Fault> {
+        let span = Span::within(range, self.len)?;
+        let base = self.base();
+        // SAFETY: the span was checked, the view lies inside the region (invariant 1), and nothing refers to mapped bytes.
+        unsafe { self.region.fill(base + span.offset(), byte, span.len()) }.map_err(|fault| fault.seen_from(base))
+    }
+}
