@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::cargo::{cargo, run_tests};
 use crate::stage::{Outcome, Stage, Summary};
-use crate::{asan, fuzz, loom, project, run, tidy};
+use crate::{aarch64, asan, fuzz, loom, project, run, tidy, vm};
 
 const STAGES: &[Stage] = &[
     Stage { name: "fmt", work: fmt },
@@ -22,6 +22,10 @@ const STAGES: &[Stage] = &[
     Stage { name: "loom", work: loom::run },
     Stage { name: "asan", work: || asan::run(&asan::Options::default()) },
     Stage { name: "fuzz", work: || fuzz::run(&fuzz::Options::default()) },
+    Stage { name: "aarch64", work: || aarch64::run(&aarch64::Options::default()) },
+    Stage { name: "vm-6.1", work: || vm::run(&vm::Options::on(vm::Kernel::V6_1)) },
+    Stage { name: "vm-6.12", work: || vm::run(&vm::Options::on(vm::Kernel::V6_12)) },
+    Stage { name: "vm-5.10", work: || vm::run(&vm::Options::on(vm::Kernel::V5_10)) },
 ];
 
 /// Which stages to run.

@@ -8,16 +8,23 @@
 //! they are needed; a task that cannot run says so loudly and is counted as skipped, never as passed.
 #![allow(clippy::print_stdout, reason = "a task's report is its output")]
 
+mod aarch64;
 mod asan;
 mod cargo;
 mod ci;
+mod cpio;
+mod debian;
 mod fuzz;
+mod guest;
 mod loom;
 mod man;
+mod modules;
+mod programs;
 mod project;
 mod run;
 mod stage;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -41,8 +48,12 @@ enum Task {
     Ci(ci::Options),
     /// Our own lint of the tree
     Tidy,
+    /// The tests for aarch64, built by Debian's compiler and run under user emulation
+    Aarch64(aarch64::Options),
     /// Core's tests under AddressSanitizer, after proving that it finds a planted bug
     Asan(asan::Options),
+    /// The tests inside a small virtual machine with an older kernel and an fs-verity disk
+    Vm(vm::Options),
     /// The `loom_*` tests of core, in which threads meet in every order
     Loom,
     /// Every fuzz target for a short time
@@ -55,7 +66,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Ci(options) => return ci::run(&options),
         Task::Tidy => tidy::run(),
+        Task::Aarch64(options) => aarch64::run(&options),
         Task::Asan(options) => asan::run(&options),
+        Task::Vm(options) => vm::run(&options),
         Task::Loom => loom::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Man => man::run(),

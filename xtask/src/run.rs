@@ -60,15 +60,21 @@ pub(crate) fn quiet_or_fail(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end and gives back what it printed; anything but success is an error that shows its
+/// Runs to the end and gives back the text it printed; anything but success is an error that shows its
 /// complaints.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let stdout = read_bytes(command)?;
+    String::from_utf8(stdout).with_context(|| format!("`{}` printed no UTF-8", describe(command)))
+}
+
+/// Runs to the end and gives back the bytes it printed, as [`read`] does.
+pub(crate) fn read_bytes(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("`{}` ended with {}: {}", describe(command), output.status, complaint.trim());
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{}` printed no UTF-8", describe(command)))
+    Ok(output.stdout)
 }
 
 /// Runs to the end, passing its standard output on line by line and keeping it. Its failure is the caller's
