@@ -69,8 +69,20 @@ pub enum ErrorKind {
 impl Error {
     /// Describes a failure that is not an operating-system error.
     #[cold]
-    pub(crate) fn new(kind: ErrorKind, action: &'static str, target: impl Into<String>, why: impl Into<String>) -> Self {
-        Self(Box::new(Report { kind, action, target: target.into(), why: why.into(), cause: None, fault: None }))
+    pub(crate) fn new(
+        kind: ErrorKind,
+        action: &'static str,
+        target: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Self {
+        Self(Box::new(Report {
+            kind,
+            action,
+            target: target.into(),
+            why: why.into(),
+            cause: None,
+            fault: None,
+        }))
     }
 
     /// Describes a failed kernel call; the kind follows from its error number.
@@ -263,7 +275,9 @@ impl fmt::Display for Fault {
             FaultKind::NoSpace => write!(f, "no space left for the page that holds byte {at}"),
             FaultKind::Gone => write!(f, "nothing is mapped any more at byte {at}"),
             FaultKind::Poisoned => write!(f, "the page that holds byte {at} is poisoned"),
-            FaultKind::Protected => write!(f, "the protection of the page that holds byte {at} forbids this access"),
+            FaultKind::Protected => {
+                write!(f, "the protection of the page that holds byte {at} forbids this access")
+            }
             FaultKind::OutOfBounds => write!(f, "byte {} lies outside of the view", self.offset),
             FaultKind::Misaligned => write!(f, "offset {} is not aligned for an atomic access", self.offset),
         }?;
@@ -326,9 +340,9 @@ fn kind_of(error: &io::Error) -> ErrorKind {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => ErrorKind::NotFound,
         Some(libc::EACCES | libc::EPERM | libc::EROFS | libc::ETXTBSY) => ErrorKind::PermissionDenied,
-        Some(libc::EINVAL | libc::EBADF | libc::EISDIR | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP) => {
-            ErrorKind::InvalidInput
-        }
+        Some(
+            libc::EINVAL | libc::EBADF | libc::EISDIR | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP,
+        ) => ErrorKind::InvalidInput,
         Some(libc::ENODEV | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOTTY | libc::EXDEV | libc::ENXIO) => {
             ErrorKind::Unsupported
         }

@@ -18,7 +18,11 @@
 //! `fault` (signal → error) → `map` (who unmaps, and when) → `view` (how you may look) → what is built on them.
 //! All unsafe code of Mapwright is in this crate; `docs/SOUNDNESS.md` argues why its safe API is sound.
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
 compile_error!("Mapwright runs on Linux 5.10 or newer, on x86-64 and aarch64; this target is neither");
 
 mod span;
@@ -37,11 +41,28 @@ mod view;
 
 mod changes;
 
+mod probe;
+
+mod frozen;
+
+mod intent;
+
+mod plain;
+
+mod vec;
+
+pub use changes::*;
 pub use error::{Error, ErrorKind, Fault, FaultKind, Result};
 pub use fault::{HandlerState, SignalReport, signal_report};
+pub use frozen::*;
+pub use intent::*;
 pub use map::{
-    Access, Commitment, CopyOnWrite, CoreDump, Executable, FileLock, ForkPolicy, HugePages, IntoSource, Map, MapOptions,
-    Memory, Placement, Populate, RawMap, ReadOnly, ReadWrite, Readable, Source, Unmap, Writable, mapped_here,
+    Access, Commitment, CopyOnWrite, CoreDump, Executable, FileLock, ForkPolicy, HugePages, IntoSource, Map,
+    MapOptions, Memory, Placement, Populate, RawMap, ReadOnly, ReadWrite, Readable, Source, Unmap, Writable,
+    mapped_here,
 };
+pub use plain::*;
+pub use probe::*;
 pub use span::{OutOfBounds, Span};
+pub use vec::*;
 pub use view::{AtomicView, AtomicWord, Chunks, Cursor, Finder, Lines, Matches, Pieces, View};

@@ -52,7 +52,8 @@ pub(crate) fn install() {
 /// Our own action: full information, on the alternate stack, interrupted calls go on.
 fn ours() -> libc::sigaction {
     let mut action = empty_action();
-    action.sa_sigaction = (on_fault as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t)) as usize;
+    action.sa_sigaction =
+        (on_fault as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t)) as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
     action
 }
@@ -253,7 +254,11 @@ pub struct SignalReport {
 /// ```
 #[must_use]
 pub fn signal_report() -> SignalReport {
-    SignalReport { bus: state(libc::SIGBUS), segv: state(libc::SIGSEGV), blocking_threads: blocking_threads() }
+    SignalReport {
+        bus: state(libc::SIGBUS),
+        segv: state(libc::SIGSEGV),
+        blocking_threads: blocking_threads(),
+    }
 }
 
 fn state(signal: i32) -> HandlerState {

@@ -19,5 +19,4 @@ pub(crate) mod patch;
 pub(crate) mod raw;
 pub(crate) mod table;
 
-
 pub use handler::{HandlerState, SignalReport, signal_report};

@@ -101,7 +101,8 @@ impl Table {
         self.slots.iter().take(used).enumerate().find_map(|(index, slot)| {
             let before = slot.version.load(Ordering::Acquire);
             let (start, end) = (slot.start.load(Ordering::Relaxed), slot.end.load(Ordering::Relaxed));
-            let action = if slot.action.load(Ordering::Relaxed) == 0 { Action::ZeroPage } else { Action::Explain };
+            let action =
+                if slot.action.load(Ordering::Relaxed) == 0 { Action::ZeroPage } else { Action::Explain };
             fence(Ordering::Acquire);
             let stable = before % 4 == 2 && slot.version.load(Ordering::Relaxed) == before;
             (stable && (start..end).contains(&address)).then_some((index, action))
@@ -176,7 +177,8 @@ fn put_zero_page(address: usize) -> bool {
 /// Writes one line on standard error without allocating.
 #[cfg(not(loom))]
 fn explain(address: usize) {
-    let mut line = *b"mapwright: the device or file behind frozen bytes failed at address 0x0000000000000000; ending\n";
+    let mut line =
+        *b"mapwright: the device or file behind frozen bytes failed at address 0x0000000000000000; ending\n";
     let end = line.len() - b"; ending\n".len();
     let mut rest = address;
     for place in (end - 16..end).rev() {
@@ -237,7 +239,8 @@ mod loom_tests {
     fn loom_two_inserts_take_two_slots() {
         loom::model(|| {
             let table = table();
-            let other = loom::thread::spawn(move || table.insert(0x1000, 0x2000, Action::ZeroPage).map(|p| p.slot));
+            let other =
+                loom::thread::spawn(move || table.insert(0x1000, 0x2000, Action::ZeroPage).map(|p| p.slot));
             let mine = table.insert(0x3000, 0x4000, Action::ZeroPage).map(|p| {
                 let slot = p.slot;
                 std::mem::forget(p);

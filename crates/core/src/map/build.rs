@@ -64,7 +64,8 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         }
         result => (result, sharing == Sharing::Private),
     };
-    let (base, start_of_range, owned) = mapped.map_err(|cause| refusal::<A>(&origin, sharing, capacity, cause))?;
+    let (base, start_of_range, owned) =
+        mapped.map_err(|cause| refusal::<A>(&origin, sharing, capacity, cause))?;
     let origin = Origin { private, ..origin };
     let parts = Parts {
         base,
@@ -226,7 +227,8 @@ impl Plan<'_> {
     /// Maps; returns the owned range and how far into it the mapping proper begins (behind a guard).
     fn map(&self, flags: i32, backing: Backing<'_>) -> Mapped {
         let too_large = || std::io::Error::from_raw_os_error(libc::ENOMEM);
-        let len = self.before.checked_add(self.capacity).and_then(|len| len.checked_next_multiple_of(self.unit));
+        let len =
+            self.before.checked_add(self.capacity).and_then(|len| len.checked_next_multiple_of(self.unit));
         let len = len.filter(|&len| isize::try_from(len).is_ok()).ok_or_else(too_large)?;
         let flags = flags | self.common_flags(backing);
         if self.options.guard == 0 {
@@ -278,7 +280,8 @@ impl Plan<'_> {
             _ => 0,
         };
         // SAFETY: without MAP_FIXED nothing that exists is replaced.
-        let base = unsafe { kernel::map(hint, owned, libc::PROT_NONE, reserved | fixed, Backing::ANONYMOUS) }?;
+        let base =
+            unsafe { kernel::map(hint, owned, libc::PROT_NONE, reserved | fixed, Backing::ANONYMOUS) }?;
         let middle = (base.addr().get() + guard).next_multiple_of(self.unit);
         // SAFETY: the middle lies inside the range that was reserved just now and that nobody else knows of.
         let mapped = unsafe { kernel::map(middle, len, self.protection, flags | libc::MAP_FIXED, backing) };
@@ -355,15 +358,16 @@ fn refusal<A: Access>(origin: &Origin, sharing: Sharing, capacity: usize, cause:
     let number = cause.raw_os_error();
     let error = Error::os("map", name, cause);
     match number {
-        Some(libc::EACCES) if writes => error.advice("open it for reading and writing, or map a private copy with map_copy"),
+        Some(libc::EACCES) if writes => {
+            error.advice("open it for reading and writing, or map a private copy with map_copy")
+        }
         Some(libc::EACCES) => error.advice("open it for reading"),
         Some(libc::EPERM) if writes => error.advice("it is sealed against writing"),
-        Some(libc::ENODEV) => error
-            .with_kind(ErrorKind::Unsupported)
-            .advice("this file cannot be mapped; read it with `load`"),
-        Some(libc::ENOMEM) => {
-            error.advice(format!("{capacity} bytes do not fit into what address space or memory limits leave"))
+        Some(libc::ENODEV) => {
+            error.with_kind(ErrorKind::Unsupported).advice("this file cannot be mapped; read it with `load`")
         }
+        Some(libc::ENOMEM) => error
+            .advice(format!("{capacity} bytes do not fit into what address space or memory limits leave")),
         _ => error,
     }
 }
@@ -387,7 +391,11 @@ impl HeldLock {
         };
         rustix::fs::flock(source.fd(), operation).map_err(|cause| {
             let error = Error::os("lock", source.name(), cause);
-            if error.kind() == ErrorKind::Busy { error.advice("somebody else holds a lock on it") } else { error }
+            if error.kind() == ErrorKind::Busy {
+                error.advice("somebody else holds a lock on it")
+            } else {
+                error
+            }
         })?;
         Ok(Self { file: Arc::clone(source.file()) })
     }

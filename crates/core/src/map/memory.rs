@@ -46,7 +46,10 @@ impl Memory {
     }
 
     pub(super) fn new_in(region: Region) -> Self {
-        assert!(region.origin().private && region.origin().source.is_none(), "memory is private and anonymous");
+        assert!(
+            region.origin().private && region.origin().source.is_none(),
+            "memory is private and anonymous"
+        );
         Self { region }
     }
 
@@ -69,7 +72,9 @@ impl Memory {
     pub fn resize(&mut self, len: usize) -> Result<()> {
         let (old, capacity) = (self.region.len(), self.region.capacity());
         if len > capacity {
-            let why = format!("{len} bytes do not fit into the {capacity} reserved; ask for more with MapOptions::reserve");
+            let why = format!(
+                "{len} bytes do not fit into the {capacity} reserved; ask for more with MapOptions::reserve"
+            );
             return Err(Error::new(crate::ErrorKind::OutOfBounds, "grow", "memory", why));
         }
         if len < old {

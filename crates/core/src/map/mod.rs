@@ -334,8 +334,9 @@ impl<A: Access> Map<A> {
             offset: raw.offset,
             private: raw.private,
         };
-        let base = std::ptr::NonNull::new(raw.base)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", "its address is null"))?;
+        let base = std::ptr::NonNull::new(raw.base).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", "its address is null")
+        })?;
         let parts = Parts {
             base,
             owned: raw.owned,

@@ -114,7 +114,9 @@ fn unmap_in_pieces(base: usize, len: usize) {
     while left > 0 {
         let piece = left.min(PIECE);
         left -= piece;
-        let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base + left)) else { return };
+        let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base + left)) else {
+            return;
+        };
         // SAFETY: the node's holder owns the range, and each piece is unmapped once. A failure (the kernel has no
         // memory to split a mapping) leaves the piece mapped: leaked, not dangling.
         let _leaked = unsafe { memory::unmap(start, piece) };

@@ -307,7 +307,9 @@ impl Region {
             trap = again(len);
         }
         // The file says yes and the page says no, over and over: that is an error of the file system.
-        Err(failure.unwrap_or_else(|| self.fault(FaultKind::Io, offset + self.place_of(trap, offset, len), libc::EIO)))
+        Err(failure.unwrap_or_else(|| {
+            self.fault(FaultKind::Io, offset + self.place_of(trap, offset, len), libc::EIO)
+        }))
     }
 
     /// Where in `offset..+len` a trap struck. A trap outside is the other side's: ours to hand on, not to explain.

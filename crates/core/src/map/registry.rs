@@ -136,10 +136,7 @@ pub(crate) fn shared(identity: Identity) -> Option<Arc<Map<ReadOnly>>> {
 }
 
 /// Makes a map the shared one of its file; where another was faster, that one is returned.
-pub(crate) fn share(
-    identity: Identity,
-    map: Arc<Map<ReadOnly>>,
-) -> Arc<Map<ReadOnly>> {
+pub(crate) fn share(identity: Identity, map: Arc<Map<ReadOnly>>) -> Arc<Map<ReadOnly>> {
     let mut shard = registry().shard(identity);
     let entry = shard.entry(identity).or_default();
     match entry.shared.upgrade() {

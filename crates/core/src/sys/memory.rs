@@ -59,7 +59,12 @@ pub(crate) unsafe fn unmap(base: NonNull<u8>, len: usize) -> io::Result<()> {
 ///
 /// # Safety
 /// The caller owns the old range; nothing refers to what is cut off, or to any of it where it may move.
-pub(crate) unsafe fn remap(base: NonNull<u8>, old_len: usize, new_len: usize, flags: i32) -> io::Result<NonNull<u8>> {
+pub(crate) unsafe fn remap(
+    base: NonNull<u8>,
+    old_len: usize,
+    new_len: usize,
+    flags: i32,
+) -> io::Result<NonNull<u8>> {
     // SAFETY: by this function's contract.
     let moved = unsafe { libc::mremap(base.as_ptr().cast(), old_len, new_len, flags) };
     if moved == libc::MAP_FAILED {

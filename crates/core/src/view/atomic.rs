@@ -56,7 +56,10 @@ impl<'map, A: Readable> View<'map, A> {
         let view = self.window(span);
         let word = view.start.cast::<W>();
         if word.addr() % size_of::<W>() != 0 {
-            return Err(self.region.fault(FaultKind::Misaligned, self.base() + offset, 0).seen_from(self.base()));
+            return Err(self
+                .region
+                .fault(FaultKind::Misaligned, self.base() + offset, 0)
+                .seen_from(self.base()));
         }
         Ok(AtomicView { view, word })
     }
@@ -91,7 +94,11 @@ impl<W: AtomicWord, A: Readable> AtomicView<'_, W, A> {
 
     #[cold]
     #[inline(never)]
-    fn attempt_again<T>(&self, wanted: Wanted, operation: impl Fn() -> Result<T, Faulted>) -> Result<T, Fault> {
+    fn attempt_again<T>(
+        &self,
+        wanted: Wanted,
+        operation: impl Fn() -> Result<T, Faulted>,
+    ) -> Result<T, Fault> {
         let mut result = Err(Faulted);
         self.view.settle_word(0, size_of::<W>(), wanted, || {
             result = operation();
@@ -116,7 +123,9 @@ impl<W: AtomicWord, A: Writable> AtomicView<'_, W, A> {
             // SAFETY: inside an owned range, aligned (the type's invariant), and nothing refers to it.
             Ordering::Relaxed => self.attempt(Wanted::Write, || unsafe { W::store(self.word, value) }),
             // SAFETY: as above.
-            Ordering::Release => self.attempt(Wanted::Write, || unsafe { W::store_release(self.word, value) }),
+            Ordering::Release => {
+                self.attempt(Wanted::Write, || unsafe { W::store_release(self.word, value) })
+            }
             _ => self.swap(value).map(drop),
         }
     }
@@ -148,7 +157,8 @@ impl<W: AtomicWord, A: Writable> AtomicView<'_, W, A> {
     #[inline]
     pub fn compare_exchange(&self, expected: W, new: W) -> Result<Result<W, W>, Fault> {
         // SAFETY: inside an owned range, aligned (the type's invariant), and nothing refers to it.
-        let seen = self.attempt(Wanted::Write, || unsafe { W::compare_exchange(self.word, expected, new) })?;
+        let seen =
+            self.attempt(Wanted::Write, || unsafe { W::compare_exchange(self.word, expected, new) })?;
         Ok(if seen == expected { Ok(seen) } else { Err(seen) })
     }
 

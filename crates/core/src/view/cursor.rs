@@ -154,8 +154,9 @@ impl<A: Readable> Seek for Cursor<'_, A> {
             SeekFrom::End(distance) => end.checked_add_signed(distance),
             SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
         };
-        let target = target
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "cannot seek: the position is negative or overflows"))?;
+        let target = target.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "cannot seek: the position is negative or overflows")
+        })?;
         self.set_position(target);
         Ok(target)
     }

@@ -241,6 +241,7 @@ impl<A: Writable> View<'_, A> {
         let span = Span::within(range, self.len)?;
         let base = self.base();
         // SAFETY: the span was checked, the view lies inside the region (invariant 1), and nothing refers to mapped bytes.
-        unsafe { self.region.fill(base + span.offset(), byte, span.len()) }.map_err(|fault| fault.seen_from(base))
+        unsafe { self.region.fill(base + span.offset(), byte, span.len()) }
+            .map_err(|fault| fault.seen_from(base))
     }
 }

@@ -45,7 +45,8 @@ impl<'needle> Finder<'needle> {
     pub fn new(needle: &'needle [u8]) -> Self {
         let commonness = |index: &usize| commonness(needle[*index]);
         let rarest = (0..needle.len()).min_by_key(commonness).unwrap_or(0);
-        let second = (0..needle.len()).filter(|&index| index != rarest).min_by_key(commonness).unwrap_or(rarest);
+        let second =
+            (0..needle.len()).filter(|&index| index != rarest).min_by_key(commonness).unwrap_or(rarest);
         let first = rarest.min(second);
         Self { needle, first, gap: rarest.max(second) - first }
     }
@@ -63,7 +64,8 @@ impl<'needle> Finder<'needle> {
         }
         let mut from = from;
         for _ in 0..PATIENCE {
-            let Some(starts) = (view.len() - from).checked_sub(length - 1).filter(|&starts| starts > 0) else {
+            let Some(starts) = (view.len() - from).checked_sub(length - 1).filter(|&starts| starts > 0)
+            else {
                 return Ok(None);
             };
             let Some(candidate) = self.scan(view, from, starts)? else { return Ok(None) };
@@ -81,7 +83,12 @@ impl<'needle> Finder<'needle> {
     }
 
     /// Scans `starts` places from `from` on for the pair; returns a place where the literal may begin.
-    fn scan<A: Readable>(&self, view: View<'_, A>, from: usize, starts: usize) -> Result<Option<usize>, Fault> {
+    fn scan<A: Readable>(
+        &self,
+        view: View<'_, A>,
+        from: usize,
+        starts: usize,
+    ) -> Result<Option<usize>, Fault> {
         let (first, second) = (self.needle[self.first], self.needle[self.first + self.gap]);
         let from_pair = from + self.first;
         let covered = starts + self.gap;
@@ -164,7 +171,12 @@ impl<A: Readable> View<'_, A> {
     }
 
     /// Runs a guarded scan over `offset..+len`, and again over the readable part where the rest has gone.
-    fn scan(&self, offset: usize, len: usize, mut scan: impl FnMut(*const u8, usize) -> Trap) -> Result<(), Fault> {
+    fn scan(
+        &self,
+        offset: usize,
+        len: usize,
+        mut scan: impl FnMut(*const u8, usize) -> Trap,
+    ) -> Result<(), Fault> {
         let window = self.window(self.check(offset, len)?);
         let trap = scan(window.start, len);
         if trap.code == 0 {

@@ -170,11 +170,21 @@ impl<A: Access> View<'_, A> {
             // SAFETY: one byte of an owned range into a local.
             let read = unsafe { raw::copy(&raw mut byte, source, 1) };
             // A page that can be read but not written leaves nothing to ask the processor: it is SIGBUS at this address.
-            if read.code == 0 { Trap { address: source.addr(), code: Trap::pack(libc::SIGBUS, 2) } } else { read }
+            if read.code == 0 {
+                Trap { address: source.addr(), code: Trap::pack(libc::SIGBUS, 2) }
+            } else {
+                read
+            }
         };
         let first = probe(false);
         self.region
-            .settle(first, base + offset, size, wanted, |len| if len == 0 { probe(true) } else { probe(again()) })
+            .settle(
+                first,
+                base + offset,
+                size,
+                wanted,
+                |len| if len == 0 { probe(true) } else { probe(again()) },
+            )
             .map_err(|fault| fault.seen_from(base))
     }
 }

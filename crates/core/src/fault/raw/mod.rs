@@ -167,7 +167,8 @@ mod tests {
                 assert_eq!(filling.signal(), Some(libc::SIGSEGV), "fill of {len} with {readable} writable");
             }
             // SAFETY: ends exactly at the edge.
-            let whole = unsafe { copy(private.as_mut_ptr(), cliff.before_edge(len.min(PAGE)), len.min(PAGE)) };
+            let whole =
+                unsafe { copy(private.as_mut_ptr(), cliff.before_edge(len.min(PAGE)), len.min(PAGE)) };
             assert_eq!(whole.code, 0);
         }
     }

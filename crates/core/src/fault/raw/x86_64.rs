@@ -248,7 +248,13 @@ pub(crate) unsafe fn scan_pair(source: *const u8, starts: usize, gap: usize, fir
 }
 
 #[unsafe(naked)]
-unsafe extern "C" fn scan_pair_avx2(source: *const u8, starts: usize, gap: usize, first: u64, second: u64) -> Trap {
+unsafe extern "C" fn scan_pair_avx2(
+    source: *const u8,
+    starts: usize,
+    gap: usize,
+    first: u64,
+    second: u64,
+) -> Trap {
     naked_asm!(
         "lea r9, [rdi + rsi]",
         "cmp rsi, 32",
@@ -342,7 +348,13 @@ unsafe extern "C" fn scan_pair_avx2(source: *const u8, starts: usize, gap: usize
 }
 
 #[unsafe(naked)]
-unsafe extern "C" fn scan_pair_sse2(source: *const u8, starts: usize, gap: usize, first: u64, second: u64) -> Trap {
+unsafe extern "C" fn scan_pair_sse2(
+    source: *const u8,
+    starts: usize,
+    gap: usize,
+    first: u64,
+    second: u64,
+) -> Trap {
     naked_asm!(
         "lea r9, [rdi + rsi]",
         "cmp rsi, 16",
@@ -485,23 +497,43 @@ mod words {
     use super::*;
 
     word!(
-        u8, reg_byte, "movzx {value:e}, byte ptr [{source}]", "mov byte ptr [{target}], {value}",
-        "xchg byte ptr [{target}], {value}", "lock xadd byte ptr [{target}], {value}",
-        "lock cmpxchg byte ptr [{target}], {new}", "al"
+        u8,
+        reg_byte,
+        "movzx {value:e}, byte ptr [{source}]",
+        "mov byte ptr [{target}], {value}",
+        "xchg byte ptr [{target}], {value}",
+        "lock xadd byte ptr [{target}], {value}",
+        "lock cmpxchg byte ptr [{target}], {new}",
+        "al"
     );
     word!(
-        u16, reg, "movzx {value:e}, word ptr [{source}]", "mov word ptr [{target}], {value:x}",
-        "xchg word ptr [{target}], {value:x}", "lock xadd word ptr [{target}], {value:x}",
-        "lock cmpxchg word ptr [{target}], {new:x}", "ax"
+        u16,
+        reg,
+        "movzx {value:e}, word ptr [{source}]",
+        "mov word ptr [{target}], {value:x}",
+        "xchg word ptr [{target}], {value:x}",
+        "lock xadd word ptr [{target}], {value:x}",
+        "lock cmpxchg word ptr [{target}], {new:x}",
+        "ax"
     );
     word!(
-        u32, reg, "mov {value:e}, dword ptr [{source}]", "mov dword ptr [{target}], {value:e}",
-        "xchg dword ptr [{target}], {value:e}", "lock xadd dword ptr [{target}], {value:e}",
-        "lock cmpxchg dword ptr [{target}], {new:e}", "eax"
+        u32,
+        reg,
+        "mov {value:e}, dword ptr [{source}]",
+        "mov dword ptr [{target}], {value:e}",
+        "xchg dword ptr [{target}], {value:e}",
+        "lock xadd dword ptr [{target}], {value:e}",
+        "lock cmpxchg dword ptr [{target}], {new:e}",
+        "eax"
     );
     word!(
-        u64, reg, "mov {value}, qword ptr [{source}]", "mov qword ptr [{target}], {value}",
-        "xchg qword ptr [{target}], {value}", "lock xadd qword ptr [{target}], {value}",
-        "lock cmpxchg qword ptr [{target}], {new}", "rax"
+        u64,
+        reg,
+        "mov {value}, qword ptr [{source}]",
+        "mov qword ptr [{target}], {value}",
+        "xchg qword ptr [{target}], {value}",
+        "lock xadd qword ptr [{target}], {value}",
+        "lock cmpxchg qword ptr [{target}], {new}",
+        "rax"
     );
 }
