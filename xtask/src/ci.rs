@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::cargo::{cargo, run_tests};
 use crate::stage::{Outcome, Stage, Summary};
-use crate::{aarch64, asan, fuzz, loom, project, run, tidy, vm};
+use crate::{aarch64, asan, compat, fuzz, loom, project, run, tidy, vm};
 
 const STAGES: &[Stage] = &[
     Stage { name: "fmt", work: fmt },
@@ -21,6 +21,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "bench", work: bench },
     Stage { name: "loom", work: loom::run },
     Stage { name: "asan", work: || asan::run(&asan::Options::default()) },
+    Stage { name: "compat", work: || compat::run(&compat::Options::default()) },
     Stage { name: "fuzz", work: || fuzz::run(&fuzz::Options::default()) },
     Stage { name: "aarch64", work: || aarch64::run(&aarch64::Options::default()) },
     Stage { name: "vm-6.1", work: || vm::run(&vm::Options::on(vm::Kernel::V6_1)) },

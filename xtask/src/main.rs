@@ -12,6 +12,7 @@ mod aarch64;
 mod asan;
 mod cargo;
 mod ci;
+mod compat;
 mod cpio;
 mod debian;
 mod fuzz;
@@ -56,6 +57,8 @@ enum Task {
     Vm(vm::Options),
     /// The `loom_*` tests of core, in which threads meet in every order
     Loom,
+    /// The test suites of memmap2's well-known dependents, against our memmap2
+    Compat(compat::Options),
     /// Every fuzz target for a short time
     Fuzz(fuzz::Options),
     /// Man pages and shell completions into target/man and target/completions
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Task::Asan(options) => asan::run(&options),
         Task::Vm(options) => vm::run(&options),
         Task::Loom => loom::run(),
+        Task::Compat(options) => compat::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Man => man::run(),
     };
