@@ -1,0 +1,83 @@
+//! Appending small records to a file, one at a time.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use anyhow::{Result, ensure};
+use memmap2::MmapMut;
+
+use super::fill::{create, sync_and_remove};
+use crate::harness::{Cache, Folder, Meter, Peer, Row, Target, Unit};
+
+const RECORDS: usize = 50_000_000;
+const SIZE: usize = 16;
+
+type Record = [u8; SIZE];
+
+/// The record of a number: cheap to make, and no two alike.
+fn record(number: usize) -> Record {
+    let number = number as u128;
+    (number << 64 | number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_le_bytes()
+}
+
+/// The row.
+pub(super) fn records(folder: &Folder) -> Result<Row> {
+    let count = folder.size(RECORDS, 500_000);
+    let new = |append: Append| {
+        let path = folder.path().join("append");
+        move |meter: &mut Meter| {
+            meter.time(|| append(create(&path)?, count))?;
+            let len = std::fs::metadata(&path)?.len();
+            ensure!(len == (count * SIZE) as u64, "the file has {len} bytes, {} were appended", count * SIZE);
+            sync_and_remove(&path)
+        }
+    };
+    let peers = vec![
+        Peer::rival("BufWriter", new(|file, count| by_writing(BufWriter::new(file), count))),
+        Peer::rival(
+            "BufWriter 256 KiB",
+            new(|file, count| by_writing(BufWriter::with_capacity(256 << 10, file), count)),
+        ),
+        Peer::rival("memmap2, remapped on growth", new(by_remapping)),
+    ];
+    Ok(Row {
+        name: "append",
+        about: format!("append {count} records of {SIZE} bytes to a new file, not synced"),
+        unit: Unit::Millions { operations: count as u64 },
+        cache: Cache::New,
+        bytes_touched: (count * SIZE) as u64,
+        rounds: 7,
+        peers,
+        targets: vec![
+            Target::ratio("BufWriter", &["BufWriter", "BufWriter 256 KiB"], 1.0),
+            Target::ratio("memmap2 with remap on growth", &["memmap2, remapped on growth"], 1.2),
+        ],
+    })
+}
+
+type Append = fn(File, usize) -> Result<()>;
+
+fn by_writing(mut writer: BufWriter<File>, count: usize) -> Result<()> {
+    (0..count).try_for_each(|number| writer.write_all(&record(number)))?;
+    Ok(writer.flush()?)
+}
+
+/// Doubles the file and maps it anew when it is full, as a Vec does; cuts it at the end.
+fn by_remapping(file: File, count: usize) -> Result<()> {
+    let grow = |len: usize| -> Result<MmapMut> {
+        file.set_len(len as u64)?;
+        // SAFETY: nobody else knows the file, and the map it had before is dropped or about to be.
+        Ok(unsafe { MmapMut::map_mut(&file) }?)
+    };
+    let mut map = grow(1 << 20)?;
+    let mut len = 0;
+    for number in 0..count {
+        if len + SIZE > map.len() {
+            map = grow(2 * map.len())?;
+        }
+        map[len..len + SIZE].copy_from_slice(&record(number));
+        len += SIZE;
+    }
+    drop(map);
+    Ok(file.set_len(len as u64)?)
+}

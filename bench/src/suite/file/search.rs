@@ -1,0 +1,35 @@
+//! Searching a text in memory for a word that is not in it.
+
+use anyhow::Result;
+use memchr::memmem::Finder;
+
+use super::warm_map;
+use crate::harness::{Cache, Folder, Peer, Row, Target, Unit};
+
+const LEN: usize = 256 << 20;
+/// Made of the letters of the text, so that its parts occur; longer than any word of it.
+const NEEDLE: &[u8] = b"nowhereinthetext";
+/// What "not found" is called in an answer.
+const NOWHERE: u64 = u64::MAX;
+
+/// One literal, the whole text.
+pub(super) fn literal(folder: &Folder) -> Result<Row> {
+    let fixture = folder.text(folder.size(LEN, 8 << 20))?;
+    let map = warm_map(&fixture)?;
+    let rival = Peer::rival("memchr over memmap2", move |meter| {
+        let found = meter.time(|| Finder::new(NEEDLE).find(&map));
+        meter.answer(found.map_or(NOWHERE, |place| place as u64));
+        Ok(())
+    });
+    let bytes = fixture.len() as u64;
+    Ok(Row {
+        name: "search",
+        about: format!("search {} MiB of text for a word of {} bytes", fixture.len() >> 20, NEEDLE.len()),
+        unit: Unit::Throughput { bytes },
+        cache: Cache::Warm,
+        bytes_touched: bytes,
+        rounds: 15,
+        peers: vec![rival],
+        targets: vec![Target::ratio("memchr over memmap2", &["memchr over memmap2"], 0.85)],
+    })
+}
