@@ -45,6 +45,8 @@ mod probe;
 
 mod frozen;
 
+mod ring;
+
 mod intent;
 
 mod plain;

@@ -156,6 +156,12 @@ impl Span {
     }
 }
 
+/// Widens a length in memory to one in a file; both are 64 bits wide on every platform that we build for.
+pub(crate) const fn to_u64(bytes: usize) -> u64 {
+    const { assert!(usize::BITS <= u64::BITS) };
+    bytes as u64
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}+{}", self.offset, self.len)

@@ -32,7 +32,7 @@ use crate::sys::{fork, memory, page};
 pub(crate) const DEFER_FROM: usize = 64 << 20;
 
 /// How often an access is tried again while the world keeps changing under it.
-const ATTEMPTS: usize = 64;
+pub(crate) const ATTEMPTS: usize = 64;
 
 /// An owned range of address space; see the module's invariants.
 pub(crate) struct Region {
@@ -227,11 +227,12 @@ impl Region {
         if trap.code == 0 {
             return Ok(());
         }
-        let again = |len| {
+        self.settle(offset, len, Wanted::Read, |from, len| {
+            // SAFETY: `from` lies inside of both ranges.
+            let (target, source) = unsafe { (target.add(from), source.add(from)) };
             // SAFETY: as above, for a part of the same ranges.
             unsafe { raw::copy(target, source, len) }
-        };
-        self.settle(trap, offset, len, Wanted::Read, again)
+        })
     }
 
     /// Copies into the range. On a fault everything before it has been copied.
@@ -249,11 +250,12 @@ impl Region {
         if trap.code == 0 {
             return Ok(());
         }
-        let again = |len| {
+        self.settle(offset, len, Wanted::Write, |from, len| {
+            // SAFETY: `from` lies inside of both ranges.
+            let (target, source) = unsafe { (target.add(from), source.add(from)) };
             // SAFETY: as above, for a part of the same ranges.
             unsafe { raw::copy(target, source, len) }
-        };
-        self.settle(trap, offset, len, Wanted::Write, again)
+        })
     }
 
     /// Sets bytes of the range. On a fault everything before it has been set.
@@ -269,55 +271,67 @@ impl Region {
         if trap.code == 0 {
             return Ok(());
         }
-        let again = |len| {
+        self.settle(offset, len, Wanted::Write, |from, len| {
+            // SAFETY: `from` lies inside of the range.
+            let target = unsafe { target.add(from) };
             // SAFETY: as above, for a part of the same range.
             unsafe { raw::fill(target, byte, len) }
-        };
-        self.settle(trap, offset, len, Wanted::Write, again)
+        })
     }
 
-    /// Decides about a trap: tries again while the file says that the page can be had, else finishes what lies before the
-    /// fault and reports it.
+    /// Finishes an access that trapped, page by page from its beginning: a routine may touch its last bytes first, but what
+    /// the caller is told is the first byte that cannot be had, with everything before it done.
+    ///
+    /// `again` makes a part of the access, given by its distance from the beginning and its length. It is repeated while
+    /// the file says that the page can be had.
     #[cold]
     #[inline(never)]
     pub(crate) fn settle(
         &self,
-        first: Trap,
         offset: usize,
         len: usize,
         wanted: Wanted,
-        mut again: impl FnMut(usize) -> Trap,
+        mut again: impl FnMut(usize, usize) -> Trap,
     ) -> Result<(), Fault> {
-        let mut trap = first;
-        let mut len = len;
-        let mut failure = None;
-        for _ in 0..ATTEMPTS {
+        let page = page::size();
+        let (mut from, mut attempts) = (0, 0);
+        while from < len {
+            let to_page_end = page - (self.start().addr() + offset + from) % page;
+            let part = to_page_end.min(len - from);
+            let trap = again(from, part);
             if trap.code == 0 {
-                return failure.map_or(Ok(()), Err);
+                (from, attempts) = (from + part, 0);
+                continue;
             }
-            let place = self.place_of(trap, offset, len);
-            match self.origin.diagnose(offset + place, wanted, trap) {
-                Diagnosis::Retry => {}
-                Diagnosis::Fault(kind, os_error) => {
-                    // What lies before the fault is still owed to the caller; a fault in there is the earlier one.
-                    failure = Some(self.fault(kind, offset + place, os_error));
-                    len = place;
-                }
+            self.assert_ours(trap, offset + from, part);
+            attempts += 1;
+            match self.origin.diagnose(offset + from, wanted, trap) {
+                Diagnosis::Retry if attempts < ATTEMPTS => {}
+                // The file says yes and the page says no, over and over: that is an error of the file system.
+                Diagnosis::Retry => return Err(self.fault(FaultKind::Io, offset + from, libc::EIO)),
+                Diagnosis::Fault(kind, os_error) => return Err(self.fault(kind, offset + from, os_error)),
             }
-            trap = again(len);
         }
-        // The file says yes and the page says no, over and over: that is an error of the file system.
-        Err(failure.unwrap_or_else(|| {
-            self.fault(FaultKind::Io, offset + self.place_of(trap, offset, len), libc::EIO)
-        }))
+        Ok(())
     }
 
-    /// Where in `offset..+len` a trap struck. A trap outside is the other side's: ours to hand on, not to explain.
-    fn place_of(&self, trap: Trap, offset: usize, len: usize) -> usize {
+    /// Reads one byte of every page of a range: finds the first that cannot be had.
+    #[cold]
+    pub(crate) fn probe(&self, offset: usize, len: usize) -> Result<(), Fault> {
+        self.settle(offset, len, Wanted::Read, |from, _| {
+            let mut byte = 0u8;
+            // SAFETY: inside the visible range: callers have checked `offset..+len`, and `from` lies within.
+            let source = unsafe { self.start().add(offset + from) };
+            // SAFETY: one byte of the owned range (invariant 1) into a local.
+            unsafe { raw::copy(&raw mut byte, source, 1) }
+        })
+    }
+
+    /// A trap outside of `offset..+len` is the other side's: ours to hand on, not to explain.
+    fn assert_ours(&self, trap: Trap, offset: usize, len: usize) {
         let start = self.start().addr() + offset;
-        match trap.address.checked_sub(start).filter(|&place| place < len) {
-            Some(place) => place,
-            None => fault_of_the_private_side(trap.address),
+        if !(start..start + len).contains(&trap.address) {
+            fault_of_the_private_side(trap.address);
         }
     }
 

@@ -30,9 +30,9 @@ pub use cursor::Cursor;
 pub use lines::Lines;
 pub use search::{Finder, Matches};
 
-use crate::error::{Fault, Result};
+use crate::error::{Fault, FaultKind, Result};
 use crate::map::region::Region;
-use crate::map::{Access, ReadOnly, Readable, Writable};
+use crate::map::{Access, ReadOnly, Readable, Source, Writable, sealed};
 use crate::span::Span;
 
 /// A bounded window on a [`Map`](crate::Map).
@@ -117,6 +117,29 @@ impl<'map, A: Access> View<'map, A> {
         // SAFETY: the span lies inside the view (invariant 1).
         let start = unsafe { self.start.add(span.offset()) };
         Self { start, len: span.len(), ..*self }
+    }
+
+    /// The mapped file, where the file holds what the map shows (pages of a private map may differ once written).
+    pub(crate) fn source(&self) -> Option<&'map Source> {
+        let origin = self.region.origin();
+        let differs = origin.private && <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
+        origin.source.as_ref().filter(|_| !differs)
+    }
+
+    /// Translates an offset into one in the file.
+    pub(crate) fn file_offset(&self, offset: usize) -> u64 {
+        self.region.origin().file_offset(self.base() + offset)
+    }
+
+    /// Makes the description of a fault at an offset.
+    #[cold]
+    pub(crate) fn fault(&self, kind: FaultKind, offset: usize, os_error: i32) -> Fault {
+        self.region.fault(kind, self.base() + offset, os_error).seen_from(self.base())
+    }
+
+    /// The region behind the view, and where in its visible bytes the view begins.
+    pub(crate) fn parts(&self) -> (&'map Region, usize) {
+        (self.region, self.base())
     }
 
     /// How far into the region's visible bytes the view begins.

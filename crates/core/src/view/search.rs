@@ -5,9 +5,9 @@
 //! both is copied and compared. Where that goes wrong (a literal of bytes that are everywhere), the search falls
 //! back to copying blocks and a linear-time search in them.
 
-use crate::error::{Fault, Result};
+use crate::error::{Fault, FaultKind, Result};
 use crate::fault::raw::{self, Trap};
-use crate::map::origin::Wanted;
+use crate::map::region::ATTEMPTS;
 use crate::map::{Access, Readable};
 
 use super::View;
@@ -178,14 +178,18 @@ impl<A: Readable> View<'_, A> {
         mut scan: impl FnMut(*const u8, usize) -> Trap,
     ) -> Result<(), Fault> {
         let window = self.window(self.check(offset, len)?);
-        let trap = scan(window.start, len);
-        if trap.code == 0 {
-            return Ok(());
-        }
         let base = self.base();
-        self.region
-            .settle(trap, base + offset, len, Wanted::Read, |len| scan(window.start, len))
-            .map_err(|fault| fault.seen_from(base))
+        let (mut readable, mut failure) = (len, None);
+        for _ in 0..ATTEMPTS {
+            if scan(window.start, readable).code == 0 {
+                return failure.map_or(Ok(()), Err);
+            }
+            if let Err(fault) = self.region.probe(base + offset, readable) {
+                readable = fault.seen_from(base + offset).offset();
+                failure = Some(fault.seen_from(base));
+            }
+        }
+        Err(self.fault(FaultKind::Io, offset, libc::EIO))
     }
 }
 

@@ -162,29 +162,26 @@ impl<A: Access> View<'_, A> {
         let base = self.base();
         // SAFETY: the caller has checked the offset, so the byte lies inside the view (invariant 1).
         let source = unsafe { self.start.add(offset) };
-        let probe = |done: bool| {
-            if done {
+        let attempt = |_from, _len| {
+            if again() {
                 return Trap { address: 0, code: 0 };
             }
-            let mut byte = 0u8;
-            // SAFETY: one byte of an owned range into a local.
-            let read = unsafe { raw::copy(&raw mut byte, source, 1) };
-            // A page that can be read but not written leaves nothing to ask the processor: it is SIGBUS at this address.
-            if read.code == 0 {
+            let trap = match wanted {
+                Wanted::Read => {
+                    let mut byte = 0u8;
+                    // SAFETY: one byte of an owned range into a local.
+                    unsafe { raw::copy(&raw mut byte, source, 1) }
+                }
+                // SAFETY: one byte of an owned range to which nothing refers.
+                Wanted::Write => unsafe { raw::touch_for_writing(source) },
+            };
+            // A page that has come back meanwhile: the file is asked, says yes, and the operation is tried again.
+            if trap.code == 0 {
                 Trap { address: source.addr(), code: Trap::pack(libc::SIGBUS, 2) }
             } else {
-                read
+                trap
             }
         };
-        let first = probe(false);
-        self.region
-            .settle(
-                first,
-                base + offset,
-                size,
-                wanted,
-                |len| if len == 0 { probe(true) } else { probe(again()) },
-            )
-            .map_err(|fault| fault.seen_from(base))
+        self.region.settle(base + offset, size, wanted, attempt).map_err(|fault| fault.seen_from(base))
     }
 }

@@ -118,6 +118,22 @@ unsafe extern "C" fn fill_bytes(target: *mut u8, byte: u64, len: usize) -> Trap 
     )
 }
 
+/// Writes one byte without changing it. Says how a write there would fault.
+///
+/// # Safety
+/// The byte lies in address space that a `Region` owns.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn touch_for_writing(target: *mut u8) -> Trap {
+    naked_asm!(
+        "20:",
+        listed!("ldxrb w2, [x0]", "90f", "1"),
+        listed!("stxrb w3, w2, [x0]", "90f", "1"),
+        "cbnz w3, 20b",
+        "mov x1, 0",
+        "90: ret",
+    )
+}
+
 macro_rules! gather {
     ($name:ident, $word:ty, $load:literal, $store:literal) => {
         /// Loads `count` words at `base + offsets[i]` into `target[i]`; the loads may fault.

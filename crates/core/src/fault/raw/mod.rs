@@ -16,7 +16,7 @@ use aarch64 as arch;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as arch;
 
-pub(crate) use arch::{copy, fill, gather_u32, gather_u64, scan_pair};
+pub(crate) use arch::{copy, fill, gather_u32, gather_u64, scan_pair, touch_for_writing};
 
 /// How a called routine ended: `code` is 0, or the signal and where it struck.
 #[repr(C)]
@@ -100,6 +100,7 @@ pub(crate) trait Word: Copy + Eq + 'static {
 }
 
 #[cfg(test)]
+#[allow(clippy::multiple_unsafe_ops_per_block, reason = "tables of the same call shape")]
 mod tests {
     use super::*;
     use crate::fault::handler;
@@ -201,9 +202,20 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "one table of the same call shape")]
     fn every_word_access_works_and_reports_the_edge() {
         words_over_the_edge!(u8, u16, u32, u64);
+    }
+
+    #[test]
+    fn touching_for_writing_changes_nothing_and_reports_the_edge() {
+        let cliff = Cliff::new();
+        let place = cliff.before_edge(1);
+        // SAFETY: both bytes lie in the cliff's two pages, and nothing refers to them.
+        let (stored, fine) = unsafe { (u8::store(place, 0xA5), touch_for_writing(place)) };
+        // SAFETY: as above.
+        let (value, trap) = unsafe { (u8::load(place), touch_for_writing(cliff.before_edge(0))) };
+        assert_eq!((stored, fine.code, value), (Ok(()), 0, Ok(0xA5)));
+        assert_eq!((trap.signal(), trap.address), (Some(libc::SIGSEGV), cliff.edge()));
     }
 
     #[test]

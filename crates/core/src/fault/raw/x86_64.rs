@@ -194,6 +194,15 @@ unsafe extern "C" fn fill_bytes(target: *mut u8, byte: u64, len: usize) -> Trap 
     )
 }
 
+/// Writes one byte without changing it: an atomic or with nothing. Says how a write there would fault.
+///
+/// # Safety
+/// The byte lies in address space that a `Region` owns.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn touch_for_writing(target: *mut u8) -> Trap {
+    naked_asm!(listed!("lock or byte ptr [rdi], 0", "90f", "1"), "xor edx, edx", "90: ret")
+}
+
 macro_rules! gather {
     ($name:ident, $word:ty, $load:literal, $store:literal, $step:literal) => {
         /// Loads `count` words at `base + offsets[i]` into `target[i]`; the loads may fault.

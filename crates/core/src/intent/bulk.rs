@@ -1,0 +1,79 @@
+//! Many bytes written at once, by the cheaper road.
+//!
+//! A store into a page that is not there yet costs a fault a page; pwrite(2) puts the same bytes into the same page cache
+//! without any (measured, filling a new file: 5.9 GB/s by pwrite, 3.6 by stores). A few bytes are cheaper to
+//! store.
+
+use crate::error::{Fault, FaultKind, Result};
+use crate::map::{ReadWrite, Source};
+use crate::span::Span;
+use crate::sys::file;
+use crate::view::View;
+
+/// From this many bytes on, pwrite(2) is the cheaper road.
+const PWRITE_FROM: usize = 16 << 10;
+
+/// How much is written by one call.
+const PIECE: usize = 1 << 20;
+
+impl View<'_, ReadWrite> {
+    /// Copies many bytes into the map: by pwrite(2) from 16 KiB on where a file is mapped, else by stores.
+    ///
+    /// Both roads lead into the same page cache, so everybody who maps the file sees the bytes at once.
+    ///
+    /// # Errors
+    /// As [`copy_from`](Self::copy_from): `NoSpace` where the disk is full. Bytes before the fault's offset were written.
+    ///
+    /// # Kernel
+    /// pwrite(2).
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let map = Map::create(folder.path().join("new"), 1 << 20)?;
+    /// map.view().write_bulk(0, &vec![7; 1 << 20])?;
+    /// assert_eq!(map.view().load::<u8>(99)?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_bulk(&self, offset: usize, bytes: &[u8]) -> Result<(), Fault> {
+        Span::at(offset, bytes.len(), self.len())?;
+        let Some(source) = self.source().filter(|_| bytes.len() >= PWRITE_FROM) else {
+            return self.copy_from(offset, bytes);
+        };
+        self.refuse_if_truncated(source, offset, bytes.len())?;
+        let mut done = 0;
+        while done < bytes.len() {
+            let piece = &bytes[done..bytes.len().min(done + PIECE)];
+            let at = self.file_offset(offset + done);
+            match rustix::io::retry_on_intr(|| rustix::io::pwrite(source.fd(), piece, at)) {
+                Ok(0) => return Err(self.fault(FaultKind::Io, offset + done, libc::EIO)),
+                Ok(written) => done += written,
+                // Sealed, or a file system that maps but does not write (a device): the map itself has the last word.
+                Err(rustix::io::Errno::PERM | rustix::io::Errno::INVAL | rustix::io::Errno::BADF) => {
+                    return self.copy_from(offset + done, &bytes[done..]);
+                }
+                Err(error) => {
+                    let kind = match error {
+                        rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG => {
+                            FaultKind::NoSpace
+                        }
+                        _ => FaultKind::Io,
+                    };
+                    return Err(self.fault(kind, offset + done, error.raw_os_error()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A store beyond the file's end would fault; pwrite would make the file longer again, which nobody asked for.
+    fn refuse_if_truncated(&self, source: &Source, offset: usize, len: usize) -> Result<(), Fault> {
+        let file_len = file::len(source.fd()).unwrap_or(u64::MAX);
+        if self.file_offset(offset + len) <= file_len {
+            return Ok(());
+        }
+        let kept = file_len.saturating_sub(self.file_offset(offset));
+        let first = offset + usize::try_from(kept).unwrap_or(0);
+        Err(self.fault(FaultKind::Truncated, first, 0))
+    }
+}
