@@ -1,8 +1,9 @@
 //! What the world can answer: one [`Error`] for operations, one [`Fault`] for accesses.
 //!
-//! An operation that talks to the kernel (open, map, grow, flush) fails with an [`Error`]: what was being done, to
-//! what, why, and the cause. An access to mapped bytes (load, store, copy, search) fails with a [`Fault`]: a small
-//! `Copy` value, because it stands in the signature of the fastest calls. Every fault turns into an error by `?`.
+//! An operation that talks to the kernel (open, map, grow, flush) fails with an [`Error`]: what was being
+//! done, to what, why, and the cause. An access to mapped bytes (load, store, copy, search) fails with a
+//! [`Fault`]: a small `Copy` value, because it stands in the signature of the fastest calls. Every fault
+//! turns into an error by `?`.
 
 use std::fmt;
 use std::io;

@@ -14,9 +14,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Modules stand in the order in which they depend on each other: `error` and `span` → `sys` (one file per kernel door) →
-//! `fault` (signal → error) → `map` (who unmaps, and when) → `view` (how you may look) → what is built on them.
-//! All unsafe code of Mapwright is in this crate; `docs/SOUNDNESS.md` argues why its safe API is sound.
+//! Modules stand in the order in which they depend on each other: `error` and `span` → `sys` (one file per
+//! kernel door) → `fault` (signal → error) → `map` (who unmaps, and when) → `view` (how you may look) → what
+//! is built on them. All unsafe code of Mapwright is in this crate; `docs/SOUNDNESS.md` argues why its safe
+//! API is sound.
 
 #[cfg(not(all(
     target_os = "linux",

@@ -1,11 +1,11 @@
 //! Reads through io_uring into buffers that this room owns.
 //!
-//! The kernel writes into a buffer until the request completes, whatever happens to the caller meanwhile. So the buffers never
-//! belong to the caller: a [`Reader`] owns one block of memory cut into slots, shows a slot only after its read
-//! has completed, and waits for all reads in flight before it lets the memory go.
+//! The kernel writes into a buffer until the request completes, whatever happens to the caller meanwhile. So
+//! the buffers never belong to the caller: a [`Reader`] owns one block of memory cut into slots, shows a slot
+//! only after its read has completed, and waits for all reads in flight before it lets the memory go.
 //!
-//! Neighbours: `intent::stream` and `intent::gather` decide what to read. Deliberately absent: writes, and registered
-//! buffers (measured: no gain beyond noise).
+//! Neighbours: `intent::stream` and `intent::gather` decide what to read. Deliberately absent: writes, and
+//! registered buffers (measured: no gain beyond noise).
 
 #![allow(unsafe_code, reason = "hands buffers to the kernel; listed in docs/SOUNDNESS.md")]
 
@@ -20,7 +20,8 @@ use crate::error::Result;
 use crate::map::{ForkPolicy, HugePages, MapOptions, Memory};
 use crate::sys::file;
 
-/// Offsets, lengths and addresses of direct reads are multiples of this: the largest logical block size in use.
+/// Offsets, lengths and addresses of direct reads are multiples of this: the largest logical block size in
+/// use.
 pub(crate) const BLOCK: usize = 4096;
 
 /// Who will submit: one thread for all its life (cheaper completions), or any.
@@ -65,7 +66,8 @@ impl Reader {
         let unavailable = |cause| crate::Error::os("set up", "an io_uring queue", cause);
         let entries = u32::try_from(slots.next_power_of_two()).unwrap_or(u32::MAX);
         let ring = build(entries, issuer).map_err(unavailable)?;
-        // Huge pages: a read of a megabyte into small pages needs more segments than a disk takes at once (measured: 2.5x).
+        // Huge pages: a read of a megabyte into small pages needs more segments than a disk takes at once
+        // (measured: 2.5x).
         let options = MapOptions::new().huge_pages(HugePages::Transparent).fork(ForkPolicy::DontFork);
         let mut memory = options.memory(slots * slot_len)?;
         let start = NonNull::from(&mut *memory).cast::<u8>();
@@ -95,8 +97,9 @@ impl Reader {
         let user_data = u64::try_from(slot).expect("slots are few");
         let read = opcode::Read::new(types::Fd(file.as_raw_fd()), target, len).offset(offset).build();
         let ring = self.ring.as_mut().expect("the ring is taken by drop only");
-        // SAFETY: the target is the slot's own memory, which invariants 1 and 2 keep for the kernel until completion. The
-        // descriptor is open during this call, and the queue is submitted before the caller can close it.
+        // SAFETY: the target is the slot's own memory, which invariants 1 and 2 keep for the kernel until
+        // completion. The descriptor is open during this call, and the queue is submitted before the
+        // caller can close it.
         let pushed = unsafe { ring.submission().push(&read.user_data(user_data)) };
         pushed.expect("the queue has an entry for every slot");
         self.slots[slot] = Slot::InFlight;
@@ -143,8 +146,9 @@ impl Reader {
     pub(crate) fn bytes(&self, slot: usize) -> &[u8] {
         let Slot::Done(result) = self.slots[slot] else { return &[] };
         let len = usize::try_from(result).unwrap_or(0).min(self.slot_len);
-        // SAFETY: the read has completed, so the kernel is done with the slot (invariant 1); the bytes are initialised (zeroed
-        // by the kernel when the memory was made) and change only through `&mut self`.
+        // SAFETY: the read has completed, so the kernel is done with the slot (invariant 1); the bytes are
+        // initialised (zeroed by the kernel when the memory was made) and change only through `&mut
+        // self`.
         unsafe { std::slice::from_raw_parts(self.slot_start(slot).as_ptr(), len) }
     }
 

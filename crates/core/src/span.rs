@@ -1,9 +1,10 @@
 //! Checked ranges: the only place where offsets and lengths are added.
 //!
-//! A [`Span`] is an offset and a length that were checked against something. Everything in this crate that turns a
-//! caller's range into a pointer goes through [`Span::within`], so an overflow or an end beyond the end is an
-//! [`OutOfBounds`] value here and never pointer arithmetic elsewhere. Whole pages are found by [`Span::outward`] and
-//! [`Span::inward`]. Deliberately absent: file offsets (`u64`), which the map options check against the file.
+//! A [`Span`] is an offset and a length that were checked against something. Everything in this crate that
+//! turns a caller's range into a pointer goes through [`Span::within`], so an overflow or an end beyond the
+//! end is an [`OutOfBounds`] value here and never pointer arithmetic elsewhere. Whole pages are found by
+//! [`Span::outward`] and [`Span::inward`]. Deliberately absent: file offsets (`u64`), which the map options
+//! check against the file.
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
@@ -144,7 +145,8 @@ impl Span {
         }
     }
 
-    /// Narrows to the whole units of `unit` bytes (a power of two) inside the span; empty where there is none.
+    /// Narrows to the whole units of `unit` bytes (a power of two) inside the span; empty where there is
+    /// none.
     #[must_use]
     pub(crate) const fn inward(self, unit: usize) -> Self {
         assert!(unit.is_power_of_two());

@@ -1,12 +1,15 @@
-//! The signal handler: listed instruction → its exit, patched address → a page, anything else → whoever was there.
+//! The signal handler: listed instruction → its exit, patched address → a page, anything else → whoever was
+//! there.
 //!
-//! Installed once, when the first map is made, for SIGBUS and SIGSEGV, on the alternate stack where the thread has one.
-//! Everything that runs in the handler is async-signal-safe: constant memory, atomics, and direct system calls.
+//! Installed once, when the first map is made, for SIGBUS and SIGSEGV, on the alternate stack where the
+//! thread has one. Everything that runs in the handler is async-signal-safe: constant memory, atomics, and
+//! direct system calls.
 //!
-//! A fault that is not ours ends exactly as it would have without us. A previous handler is called with its own
-//! mask and flags (Rust's stack overflow message still appears). For the default action the signal is queued again with
-//! the same `siginfo` after the default was restored: it strikes on return, at the same program counter, so that a core dump
-//! shows the same place. What defeats the handler is reported by [`signal_report`].
+//! A fault that is not ours ends exactly as it would have without us. A previous handler is called with its
+//! own mask and flags (Rust's stack overflow message still appears). For the default action the signal is
+//! queued again with the same `siginfo` after the default was restored: it strikes on return, at the same
+//! program counter, so that a core dump shows the same place. What defeats the handler is reported by
+//! [`signal_report`].
 
 #![allow(unsafe_code, reason = "installs a signal handler; listed in docs/SOUNDNESS.md")]
 
@@ -26,7 +29,8 @@ const BUS_MCEERR_AO: i32 = 5;
 /// Whoever handled a signal before us. Written once by `install`, before `READY`; then only read.
 struct Previous(std::cell::UnsafeCell<[MaybeUninit<libc::sigaction>; 2]>);
 
-// SAFETY: written by one thread inside `Once` before READY is released, and read only after READY was acquired.
+// SAFETY: written by one thread inside `Once` before READY is released, and read only after READY was
+// acquired.
 unsafe impl Sync for Previous {}
 
 static PREVIOUS: Previous = Previous(std::cell::UnsafeCell::new([MaybeUninit::uninit(); 2]));
@@ -59,7 +63,8 @@ fn ours() -> libc::sigaction {
 }
 
 fn empty_action() -> libc::sigaction {
-    // SAFETY: sigaction is a C struct of integers and a nullable function pointer; all zeros is its default action.
+    // SAFETY: sigaction is a C struct of integers and a nullable function pointer; all zeros is its default
+    // action.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
@@ -73,18 +78,21 @@ fn query(signal: i32) -> libc::sigaction {
 
 /// Sets a signal's action. Async-signal-safe.
 fn replace(signal: i32, action: &libc::sigaction) {
-    // SAFETY: the action is either ours, the default, or one that was installed before. It cannot fail for these signals.
+    // SAFETY: the action is either ours, the default, or one that was installed before. It cannot fail for
+    // these signals.
     unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
 }
 
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
     // SAFETY: the kernel hands a handler with SA_SIGINFO a valid siginfo.
-    let si_code = unsafe { (*info).si_code };
+    let told = unsafe { &*info };
+    let si_code = told.si_code;
     let from_an_access = si_code > 0 && !(signal == libc::SIGBUS && si_code == BUS_MCEERR_AO);
     if from_an_access {
         // SAFETY: for SIGBUS and SIGSEGV from an access, the address field is the one in use.
-        let address = unsafe { (*info).si_addr() }.addr();
-        // SAFETY: the kernel hands a handler with SA_SIGINFO the interrupted context, valid until the handler returns.
+        let address = unsafe { told.si_addr() }.addr();
+        // SAFETY: the kernel hands a handler with SA_SIGINFO the interrupted context, valid until the handler
+        // returns.
         let registers = unsafe { &mut *context };
         if let Some(exit) = table::find(program_counter(registers)) {
             go_on_at(registers, exit, address, Trap::pack(signal, si_code));
@@ -103,6 +111,7 @@ mod registers {
 
     #![allow(clippy::cast_possible_wrap, reason = "registers are bit patterns; the kernel's type is signed")]
     #![allow(clippy::cast_sign_loss, reason = "registers are bit patterns; the kernel's type is signed")]
+    #![allow(clippy::cast_possible_truncation, reason = "usize is 64 bits wide on x86-64")]
 
     use crate::fault::table::Exit;
 
@@ -185,7 +194,8 @@ fn strike_again(signal: i32, info: *mut libc::siginfo_t) {
     }
 }
 
-/// Calls a previous handler the way the kernel would have: with its mask, and once only where it asked for that.
+/// Calls a previous handler the way the kernel would have: with its mask, and once only where it asked for
+/// that.
 fn call_previous(
     signal: i32,
     info: *mut libc::siginfo_t,
@@ -237,7 +247,8 @@ pub struct SignalReport {
     pub bus: HandlerState,
     /// Who gets SIGSEGV.
     pub segv: HandlerState,
-    /// Threads (by id) that block one of the two signals. The kernel kills a process whose thread faults with the signal blocked.
+    /// Threads (by id) that block one of the two signals. The kernel kills a process whose thread faults
+    /// with the signal blocked.
     pub blocking_threads: Vec<i32>,
 }
 

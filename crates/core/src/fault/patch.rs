@@ -1,17 +1,20 @@
-//! Ranges where the handler acts on the *address*: under slices, whose accesses are ordinary loads that nobody listed.
+//! Ranges where the handler acts on the *address*: under slices, whose accesses are ordinary loads that
+//! nobody listed.
 //!
-//! Two kinds of slices can stand over pages that may fault. An `unsafe` slice over a racy file: the owner asked that
-//! a page of zeros be put under the fault and a flag be raised ([`Action::ZeroPage`]). Frozen bytes over a file on a
-//! device that fails: safe code holds `&[u8]`, so other bytes must never appear; the handler says which file and
-//! offset it was and lets the process end ([`Action::Explain`]).
+//! Two kinds of slices can stand over pages that may fault. An `unsafe` slice over a racy file: the owner
+//! asked that a page of zeros be put under the fault and a flag be raised ([`Action::ZeroPage`]). Frozen
+//! bytes over a file on a device that fails: safe code holds `&[u8]`, so other bytes must never appear; the
+//! handler says which file and offset it was and lets the process end ([`Action::Explain`]).
 //!
-//! The ranges live in a fixed table of slots that is read without locks, because a signal handler must not wait:
+//! The ranges live in a fixed table of slots that is read without locks, because a signal handler must not
+//! wait:
 //!
 //! ```text
 //!   free ──claim──▶ busy ──publish──▶ live ──retire──▶ busy ──▶ free        one word a slot, odd while live
 //! ```
-//! A slot's word counts up at each step. A reader takes the fields between two equal, live readings of the word, so it
-//! never acts on a mixture of two ranges. Deliberately absent: growth. A full table is an error when the range is made.
+//! A slot's word counts up at each step. A reader takes the fields between two equal, live readings of the
+//! word, so it never acts on a mixture of two ranges. Deliberately absent: growth. A full table is an error
+//! when the range is made.
 
 #![allow(unsafe_code, reason = "maps a page from a signal handler; listed in docs/SOUNDNESS.md")]
 
@@ -161,15 +164,17 @@ pub(crate) fn apply(_: usize, _: i32) -> bool {
     false
 }
 
-/// Replaces the page that holds an address of a live range by private zeros. Async-signal-safe: one system call.
+/// Replaces the page that holds an address of a live range by private zeros. Async-signal-safe: one system
+/// call.
 #[cfg(not(loom))]
 fn put_zero_page(address: usize) -> bool {
     let page = crate::sys::page::size();
     let start = std::ptr::without_provenance_mut::<libc::c_void>(address & !(page - 1));
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: the page lies in a registered range, whose owner keeps it mapped until the slot is retired and asked for
-    // exactly this; the faulting thread is stopped inside that range, so the range cannot have been retired.
+    // SAFETY: the page lies in a registered range, whose owner keeps it mapped until the slot is retired and
+    // asked for exactly this; the faulting thread is stopped inside that range, so the range cannot have
+    // been retired.
     let done = unsafe { libc::mmap(start, page, protection, flags, -1, 0) };
     done != libc::MAP_FAILED
 }

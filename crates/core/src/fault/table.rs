@@ -15,7 +15,8 @@
 #[cfg(test)]
 pub(crate) const SECTION: &str = "mapwright_faults_0_1";
 
-/// One listed instruction. Invariant: written only by [`listed!`], so both fields lead into code of this object.
+/// One listed instruction. Invariant: written only by [`listed!`], so both fields lead into code of this
+/// object.
 #[repr(C)]
 struct Entry {
     instruction: i32,
@@ -64,9 +65,11 @@ pub(crate) fn find(program_counter: usize) -> Option<Exit> {
     let (first, end) = (&raw const FIRST, &raw const END);
     let count = (end.addr() - first.addr()) / size_of::<Entry>();
     for index in 0..count {
-        // SAFETY: the linker bounds the section by the two symbols, and index is below the number of entries in it.
+        // SAFETY: the linker bounds the section by the two symbols, and index is below the number of entries
+        // in it.
         let at = unsafe { first.add(index) };
-        // SAFETY: at points to an entry of the section, which is constant, aligned to 4 and written whole by `listed!`.
+        // SAFETY: at points to an entry of the section, which is constant, aligned to 4 and written whole by
+        // `listed!`.
         let entry = unsafe { &*at };
         if relative(&entry.instruction) == program_counter {
             return Some(Exit { address: relative(&entry.exit), returns_trap: entry.kind == 1 });

@@ -1,9 +1,10 @@
 //! Many places at once.
 //!
-//! A loop over a cold map reads one page at a time, or a read-ahead window where one block was wanted. A queue of direct
-//! reads keeps the disk busy with just those blocks (measured, 4 KiB blocks: 78 thousand a second at depth 128, where the loop
-//! makes 0.6 to 15 thousand). What the page cache has is copied from the map; adjacent places are read together;
-//! whatever a direct read does not deliver is asked of the map, which knows how to say why.
+//! A loop over a cold map reads one page at a time, or a read-ahead window where one block was wanted. A
+//! queue of direct reads keeps the disk busy with just those blocks (measured, 4 KiB blocks: 78 thousand a
+//! second at depth 128, where the loop makes 0.6 to 15 thousand). What the page cache has is copied from the
+//! map; adjacent places are read together; whatever a direct read does not deliver is asked of the map, which
+//! knows how to say why.
 
 #![allow(
     unsafe_code,
@@ -50,11 +51,12 @@ impl<A: Readable> View<'_, A> {
     /// Copies many places into one buffer, one behind the other in the order given.
     ///
     /// # Errors
-    /// `OutOfBounds` before anything is read where a span ends beyond the view or the buffer is not exactly as long as
-    /// the spans together; else what the file says about the first place that cannot be read.
+    /// `OutOfBounds` before anything is read where a span ends beyond the view or the buffer is not exactly
+    /// as long as the spans together; else what the file says about the first place that cannot be read.
     ///
     /// # Kernel
-    /// io_uring(7) with `O_DIRECT` for what is not cached; without either, posix_fadvise(2) ahead of the copies.
+    /// io_uring(7) with `O_DIRECT` for what is not cached; without either, posix_fadvise(2) ahead of the
+    /// copies.
     ///
     /// ```
     /// use mapwright_core::{Map, Span};

@@ -5,8 +5,8 @@
 //!  ├────────┼───────────────────┼─────────────────┼──────────────────────┤
 //!    done     ready for reader    helper may work    not yet
 //! ```
-//! The helper asks for its next piece and sleeps while it is far enough ahead; the reader reports how far it came, and
-//! ends the work. Nobody waits for the helper: what is not ready yet is simply slower.
+//! The helper asks for its next piece and sleeps while it is far enough ahead; the reader reports how far it
+//! came, and ends the work. Nobody waits for the helper: what is not ready yet is simply slower.
 
 use crate::sync::{Condvar, Mutex};
 
@@ -30,7 +30,8 @@ impl Window {
         Self { state: Mutex::new(state), moved: Condvar::new(), end, ahead }
     }
 
-    /// The helper's side: waits for room, and returns the next piece to prepare (offset and length), or `None` at the end.
+    /// The helper's side: waits for room, and returns the next piece to prepare (offset and length), or
+    /// `None` at the end.
     pub(super) fn next_piece(&self, piece: usize) -> Option<(usize, usize)> {
         let mut state = lock(&self.state);
         loop {

@@ -165,7 +165,8 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
 
 type Mapped = std::io::Result<(NonNull<u8>, usize, usize)>;
 
-/// Maps from the reserved pool of huge pages. The outer error is the caller's mistake, the inner one the kernel's answer.
+/// Maps from the reserved pool of huge pages. The outer error is the caller's mistake, the inner one the
+/// kernel's answer.
 fn map_reserved(options: &MapOptions, capacity: usize, size: usize, flags: i32) -> Result<Mapped> {
     if !size.is_power_of_two() || size <= page::size() {
         let why = format!("{size} is not a size of huge pages; powers of two above {} are", page::size());
@@ -245,7 +246,8 @@ impl Plan<'_> {
     }
 
     fn common_flags(&self, backing: Backing<'_>) -> i32 {
-        // Room beyond a file's end must not be charged, or taken from a pool of huge pages, before it is used.
+        // Room beyond a file's end must not be charged, or taken from a pool of huge pages, before it is
+        // used.
         let reserving = backing.file.is_some() && self.options.reserve > 0;
         if reserving || self.options.commitment == Commitment::NotCharged { libc::MAP_NORESERVE } else { 0 }
     }
@@ -301,8 +303,8 @@ fn file_page_size(origin: &Origin, block: u64) -> usize {
     const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
     let small = page::size();
     let (Some(source), Ok(block)) = (&origin.source, usize::try_from(block)) else { return small };
-    // Files on hugetlbfs and huge memfds say so by their block size; other file systems with large blocks exist, and only
-    // for those does it cost one more call to find out.
+    // Files on hugetlbfs and huge memfds say so by their block size; other file systems with large blocks
+    // exist, and only for those does it cost one more call to find out.
     if block <= small || !block.is_power_of_two() {
         return small;
     }
@@ -327,7 +329,8 @@ fn huge_advice(wanted: HugePages) -> Option<i32> {
     }
 }
 
-/// Gives the advice that belongs to a map's creation. Fork and dump policies must hold; huge pages are a wish.
+/// Gives the advice that belongs to a map's creation. Fork and dump policies must hold; huge pages are a
+/// wish.
 fn settle_in(options: &MapOptions, region: &Region, huge: Option<i32>) -> Result<()> {
     let mut must = Vec::new();
     match options.fork {
@@ -344,7 +347,8 @@ fn settle_in(options: &MapOptions, region: &Region, huge: Option<i32>) -> Result
         given.map_err(|cause| Error::os("set the fork or dump policy of", "a map", cause))?;
     }
     if let Some(advice) = huge {
-        // SAFETY: as above. A kernel without transparent huge pages refuses; `huge_pages()` tells what there is.
+        // SAFETY: as above. A kernel without transparent huge pages refuses; `huge_pages()` tells what there
+        // is.
         let _refused = unsafe { kernel::advise(region.base(), region.owned(), advice) };
     }
     Ok(())

@@ -11,8 +11,8 @@ use super::{Map, populate};
 use crate::error::{Error, Result};
 use crate::sys::memory as kernel;
 
-/// Private, zeroed memory straight from the kernel: page-aligned, as large as address space allows, and `&mut [u8]`
-/// without `unsafe`.
+/// Private, zeroed memory straight from the kernel: page-aligned, as large as address space allows, and `&mut
+/// [u8]` without `unsafe`.
 ///
 /// ```
 /// use mapwright_core::Memory;
@@ -23,11 +23,13 @@ use crate::sys::memory as kernel;
 /// ```
 ///
 /// # Caveats
-/// With [`ForkPolicy::DontFork`](crate::ForkPolicy::DontFork) a forked child does not have the pages: touching them there ends
-/// the child, as touching any memory does that is not there. (`fork` is `unsafe` to call from Rust for such reasons.)
+/// With [`ForkPolicy::DontFork`](crate::ForkPolicy::DontFork) a forked child does not have the pages:
+/// touching them there ends the child, as touching any memory does that is not there. (`fork` is `unsafe` to
+/// call from Rust for such reasons.)
 //
-// Invariants: the region is anonymous and MAP_PRIVATE, wholly readable and writable between `start` and `start + len`, and no
-// view of it exists. Huge pages from a pool were reserved when it was mapped, so touching them cannot fail.
+// Invariants: the region is anonymous and MAP_PRIVATE, wholly readable and writable between `start` and
+// `start + len`, and no view of it exists. Huge pages from a pool were reserved when it was mapped, so
+// touching them cannot fail.
 #[derive(Debug)]
 pub struct Memory {
     region: Region,
@@ -102,7 +104,8 @@ impl Memory {
     /// Where the system forbids executable memory.
     ///
     /// # Kernel
-    /// mprotect(2), and the instruction cache is made coherent where the processor does not do that by itself.
+    /// mprotect(2), and the instruction cache is made coherent where the processor does not do that by
+    /// itself.
     pub fn into_executable(self) -> Result<Map<Executable>> {
         let (from, len) = self.region.body();
         if len > 0 {
@@ -163,7 +166,8 @@ impl Deref for Memory {
 
     #[allow(clippy::disallowed_methods, reason = "private memory is ordinary memory")]
     fn deref(&self) -> &[u8] {
-        // SAFETY: by the type's invariants the bytes are initialised (zeroed by the kernel), ours alone, and readable.
+        // SAFETY: by the type's invariants the bytes are initialised (zeroed by the kernel), ours alone, and
+        // readable.
         unsafe { std::slice::from_raw_parts(self.region.start(), self.region.len()) }
     }
 }

@@ -1,9 +1,9 @@
 //! Maps: owned ranges of address space, and the only way to views of them.
 //!
-//! Data flows one way: [`MapOptions`] (checked) → [`Map`] (ownership) → [`View`] (how you may look) → your types.
-//! `region` owns the address range, `origin` knows what a fault means, `registry` counts who maps what in this process,
-//! `reaper` unmaps what is large. Deliberately absent: references to mapped bytes. Those are [`Memory`] (private to
-//! us) and [`Frozen`](crate::Frozen) (nobody can change them).
+//! Data flows one way: [`MapOptions`] (checked) → [`Map`] (ownership) → [`View`] (how you may look) → your
+//! types. `region` owns the address range, `origin` knows what a fault means, `registry` counts who maps what
+//! in this process, `reaper` unmaps what is large. Deliberately absent: references to mapped bytes. Those are
+//! [`Memory`] (private to us) and [`Frozen`](crate::Frozen) (nobody can change them).
 
 #![allow(unsafe_code, reason = "unmaps, moves and hands out owned ranges; listed in docs/SOUNDNESS.md")]
 
@@ -40,9 +40,9 @@ use region::{Parts, Region, Release};
 
 /// An owned range of address space that shows a file, or memory that others may write.
 ///
-/// Dropping it unmaps (64 MiB and more by another thread). Its bytes are reached through a [`View`], whose accesses
-/// return a [`Fault`](crate::Fault) where plain mmap(2) would kill the process, and never a reference, because others may change the
-/// bytes at any time. `A` says what is allowed.
+/// Dropping it unmaps (64 MiB and more by another thread). Its bytes are reached through a [`View`], whose
+/// accesses return a [`Fault`](crate::Fault) where plain mmap(2) would kill the process, and never a
+/// reference, because others may change the bytes at any time. `A` says what is allowed.
 ///
 /// ```
 /// use mapwright_core::Map;
@@ -81,7 +81,8 @@ impl Map<ReadOnly> {
         MapOptions::new().open(path)
     }
 
-    /// Maps all of an open file for reading. Hand over a [`File`] to save a system call; a `&File` is duplicated.
+    /// Maps all of an open file for reading. Hand over a [`File`] to save a system call; a `&File` is
+    /// duplicated.
     ///
     /// # Errors
     /// As [`MapOptions::map`].
@@ -186,7 +187,8 @@ impl<A: Access> Map<A> {
         self.region.start()
     }
 
-    /// Returns whether stores by others to the file are kept out of pages that were written here (`MAP_PRIVATE`).
+    /// Returns whether stores by others to the file are kept out of pages that were written here
+    /// (`MAP_PRIVATE`).
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.region.origin().private
@@ -195,8 +197,8 @@ impl<A: Access> Map<A> {
     /// Returns the bytes as a slice.
     ///
     /// # Safety
-    /// For as long as the slice lives, nobody (this process, another one, a device) writes these bytes or shortens the
-    /// file. Where somebody shortens it all the same, touching the slice raises SIGBUS.
+    /// For as long as the slice lives, nobody (this process, another one, a device) writes these bytes or
+    /// shortens the file. Where somebody shortens it all the same, touching the slice raises SIGBUS.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the documented, unsafe way out")]
     pub unsafe fn as_slice(&self) -> &[u8]
@@ -210,15 +212,16 @@ impl<A: Access> Map<A> {
     /// Returns the bytes as a mutable slice.
     ///
     /// # Safety
-    /// For as long as the slice lives, nobody else (another view, thread, process or device) reads or writes these bytes,
-    /// nobody shortens the file, and the disk has room for every page that is written.
+    /// For as long as the slice lives, nobody else (another view, thread, process or device) reads or writes
+    /// these bytes, nobody shortens the file, and the disk has room for every page that is written.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the documented, unsafe way out")]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8]
     where
         A: Writable,
     {
-        // SAFETY: the region owns len writable bytes from start, and the caller promises that they are its alone.
+        // SAFETY: the region owns len writable bytes from start, and the caller promises that they are its
+        // alone.
         unsafe { std::slice::from_raw_parts_mut(self.region.start(), self.len()) }
     }
 
@@ -323,8 +326,8 @@ impl<A: Access> Map<A> {
     /// Where the source cannot be described any more.
     ///
     /// # Safety
-    /// `base..+owned` is mapped with at least the access that `A` stands for, whole pages, and nobody else will unmap, move or
-    /// reprotect it, or hold a reference into it; `before + len <= owned`.
+    /// `base..+owned` is mapped with at least the access that `A` stands for, whole pages, and nobody else
+    /// will unmap, move or reprotect it, or hold a reference into it; `before + len <= owned`.
     pub unsafe fn from_raw(raw: RawMap) -> Result<Self> {
         crate::fault::handler::install();
         let description = raw.source.as_ref().map(Source::describe).transpose()?;

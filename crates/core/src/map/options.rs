@@ -30,7 +30,8 @@ pub enum HugePages {
     Transparent,
     /// Small pages only (`MADV_NOHUGEPAGE`).
     Never,
-    /// Pages of exactly this size in bytes from the reserved pool (`MAP_HUGETLB`), or an error where the pool is empty.
+    /// Pages of exactly this size in bytes from the reserved pool (`MAP_HUGETLB`), or an error where the pool
+    /// is empty.
     Reserved(usize),
     /// Pages of this size from the reserved pool, or else transparent ones.
     ReservedOrTransparent(usize),
@@ -44,7 +45,8 @@ pub enum Placement {
     Anywhere,
     /// Near this address, if that is free.
     Near(usize),
-    /// At this address, or an error where something is mapped there (`MAP_FIXED_NOREPLACE`, Linux 4.17). Page-aligned.
+    /// At this address, or an error where something is mapped there (`MAP_FIXED_NOREPLACE`, Linux 4.17).
+    /// Page-aligned.
     Exactly(usize),
 }
 
@@ -54,7 +56,8 @@ pub enum ForkPolicy {
     /// The same pages (private ones copied on write).
     #[default]
     Inherit,
-    /// Nothing (`MADV_DONTFORK`): accesses through a view in the child are `Fault::Gone`, and the child never unmaps it.
+    /// Nothing (`MADV_DONTFORK`): accesses through a view in the child are `Fault::Gone`, and the child never
+    /// unmaps it.
     DontFork,
     /// Zeros (`MADV_WIPEONFORK`, Linux 4.14); private anonymous memory only.
     Wipe,
@@ -101,9 +104,10 @@ pub enum Unmap {
 
 /// How to map a file or memory.
 ///
-/// Set what differs from the default, then finish with what to map: [`map`](Self::map), [`map_mut`](Self::map_mut),
-/// [`map_private`](Self::map_private), [`map_copy`](Self::map_copy) and [`map_exec`](Self::map_exec) take a file,
-/// [`memory`](Self::memory) and [`shared_memory`](Self::shared_memory) a length.
+/// Set what differs from the default, then finish with what to map: [`map`](Self::map),
+/// [`map_mut`](Self::map_mut), [`map_private`](Self::map_private), [`map_copy`](Self::map_copy) and
+/// [`map_exec`](Self::map_exec) take a file, [`memory`](Self::memory) and
+/// [`shared_memory`](Self::shared_memory) a length.
 ///
 /// ```
 /// use mapwright_core::{MapOptions, Populate};
@@ -148,7 +152,8 @@ impl MapOptions {
         self
     }
 
-    /// Reserves address space for this many bytes in all, so that the map can grow in place: no address moves.
+    /// Reserves address space for this many bytes in all, so that the map can grow in place: no address
+    /// moves.
     pub fn reserve(mut self, bytes: usize) -> Self {
         self.reserve = bytes;
         self
@@ -211,7 +216,8 @@ impl MapOptions {
     /// Maps a file for reading; what others write to it is seen.
     ///
     /// # Errors
-    /// Where the file is a directory, pipe or socket, the range lies beyond its end, or the kernel refuses the map.
+    /// Where the file is a directory, pipe or socket, the range lies beyond its end, or the kernel refuses
+    /// the map.
     ///
     /// # Kernel
     /// mmap(2) with `MAP_SHARED`; where the file system cannot (`ENODEV`), `MAP_PRIVATE`.
@@ -303,7 +309,8 @@ impl MapOptions {
         build::shared_memory(self, len)
     }
 
-    /// Maps `len` bytes that no other process and not even the kernel can read (Linux 5.14, `secretmem.enable`).
+    /// Maps `len` bytes that no other process and not even the kernel can read (Linux 5.14,
+    /// `secretmem.enable`).
     ///
     /// # Errors
     /// Unsupported where the kernel has no secret memory or it is turned off; see `doctor`.

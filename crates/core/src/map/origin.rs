@@ -1,8 +1,9 @@
 //! What a fault means: found out afterwards, by asking the file.
 //!
-//! A signal says where it struck, not why. So a region keeps its source, and after a fault the file is asked: does
-//! it still reach that far? Does reading the byte work now? Is there room for the page? Some answers mean that the world
-//! has changed back meanwhile (the file was extended again, space was freed): then the access is simply tried again.
+//! A signal says where it struck, not why. So a region keeps its source, and after a fault the file is asked:
+//! does it still reach that far? Does reading the byte work now? Is there room for the page? Some answers
+//! mean that the world has changed back meanwhile (the file was extended again, space was freed): then the
+//! access is simply tried again.
 
 use crate::error::FaultKind;
 use crate::fault::raw::Trap;
@@ -68,7 +69,8 @@ impl Origin {
             return Diagnosis::Fault(FaultKind::Poisoned, libc::EHWPOISON);
         }
         let Some(source) = &self.source else {
-            // Memory without a file raises SIGBUS only where its pool of pages (huge pages, shared memory) is empty.
+            // Memory without a file raises SIGBUS only where its pool of pages (huge pages, shared memory) is
+            // empty.
             return Diagnosis::Fault(FaultKind::NoSpace, libc::ENOMEM);
         };
         let at = self.file_offset(offset);

@@ -1,9 +1,9 @@
 //! Unmapping away from the caller's thread.
 //!
-//! Tearing down a touched map of gigabytes holds its caller for as long as the kernel needs to free every page. So a
-//! large map's range is pushed onto a stack here, and one thread unmaps it in pieces: each piece takes the
-//! address-space lock for a short while only. The stack is lock-free, so that a forked child never finds it locked;
-//! a child has no such thread and unmaps on the spot.
+//! Tearing down a touched map of gigabytes holds its caller for as long as the kernel needs to free every
+//! page. So a large map's range is pushed onto a stack here, and one thread unmaps it in pieces: each piece
+//! takes the address-space lock for a short while only. The stack is lock-free, so that a forked child never
+//! finds it locked; a child has no such thread and unmaps on the spot.
 
 #![allow(unsafe_code, reason = "unmaps ranges that were handed over; listed in docs/SOUNDNESS.md")]
 
@@ -58,7 +58,8 @@ impl Stack {
     fn drain(&self, mut each: impl FnMut(usize, usize)) {
         let mut node = self.top.swap(std::ptr::null_mut(), Ordering::Acquire);
         while !node.is_null() {
-            // SAFETY: the swap took the whole list away from everybody else; each node was made by Box::into_raw.
+            // SAFETY: the swap took the whole list away from everybody else; each node was made by
+            // Box::into_raw.
             let taken = unsafe { Box::from_raw(node) };
             each(taken.base, taken.len);
             node = taken.next;
@@ -117,8 +118,8 @@ fn unmap_in_pieces(base: usize, len: usize) {
         let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base + left)) else {
             return;
         };
-        // SAFETY: the node's holder owns the range, and each piece is unmapped once. A failure (the kernel has no
-        // memory to split a mapping) leaves the piece mapped: leaked, not dangling.
+        // SAFETY: the node's holder owns the range, and each piece is unmapped once. A failure (the kernel
+        // has no memory to split a mapping) leaves the piece mapped: leaked, not dangling.
         let _leaked = unsafe { memory::unmap(start, piece) };
     }
 }

@@ -9,10 +9,12 @@
 //! `lead` is what page alignment adds before a file offset that is not a multiple of the page size.
 //!
 //! # Invariants
-//! 1. While a `Region` lives, `base..base+owned` is address space that nobody else maps, unmaps or moves (`owned` is 0
-//!    where nothing is mapped: an empty region). What is mapped there may change, fault or be inaccessible.
+//! 1. While a `Region` lives, `base..base+owned` is address space that nobody else maps, unmaps or moves
+//!    (`owned` is 0 where nothing is mapped: an empty region). What is mapped there may change, fault or be
+//!    inaccessible.
 //! 2. `start..start+capacity` lies inside; `len <= capacity`.
-//! 3. `base`, `owned`, `capacity` change only through `&mut Region`, which no view and no owned handle shares.
+//! 3. `base`, `owned`, `capacity` change only through `&mut Region`, which no view and no owned handle
+//!    shares.
 //! 4. Dropping unmaps the range exactly once, and only in a process that inherited it.
 
 #![allow(unsafe_code, reason = "owns mappings; listed in docs/SOUNDNESS.md")]
@@ -78,8 +80,8 @@ pub(crate) struct Parts {
     pub(crate) only_in: Option<Generation>,
 }
 
-// SAFETY: a range of address space belongs to the process, not to a thread; every access through it is guarded and
-// tolerates concurrent writers, and what changes the range needs `&mut`.
+// SAFETY: a range of address space belongs to the process, not to a thread; every access through it is
+// guarded and tolerates concurrent writers, and what changes the range needs `&mut`.
 unsafe impl Send for Region {}
 // SAFETY: as above; the only field that changes behind `&` is an atomic.
 unsafe impl Sync for Region {}
@@ -88,7 +90,8 @@ impl Region {
     /// Takes ownership of a mapped range.
     ///
     /// # Safety
-    /// `base..+owned` was mapped by the caller, who gives up every claim on it, and `release` says who unmaps.
+    /// `base..+owned` was mapped by the caller, who gives up every claim on it, and `release` says who
+    /// unmaps.
     pub(crate) unsafe fn adopt(parts: Parts) -> Self {
         let Parts { base, owned, before, len, capacity, origin, ticket, release, unit, only_in } = parts;
         assert!(len <= capacity, "a region of {len} bytes has a capacity of {capacity}");
@@ -228,8 +231,10 @@ impl Region {
             return Ok(());
         }
         self.settle(offset, len, Wanted::Read, |from, len| {
-            // SAFETY: `from` lies inside of both ranges.
-            let (target, source) = unsafe { (target.add(from), source.add(from)) };
+            // SAFETY: `from` lies inside of the target.
+            let target = unsafe { target.add(from) };
+            // SAFETY: `from` lies inside of the source.
+            let source = unsafe { source.add(from) };
             // SAFETY: as above, for a part of the same ranges.
             unsafe { raw::copy(target, source, len) }
         })
@@ -238,8 +243,8 @@ impl Region {
     /// Copies into the range. On a fault everything before it has been copied.
     ///
     /// # Safety
-    /// `source` is readable for `len` bytes and lies outside of the range; `offset + len <= capacity`; nothing refers
-    /// to the target's bytes.
+    /// `source` is readable for `len` bytes and lies outside of the range; `offset + len <= capacity`;
+    /// nothing refers to the target's bytes.
     #[inline]
     pub(crate) unsafe fn copy_in(&self, offset: usize, source: *const u8, len: usize) -> Result<(), Fault> {
         debug_assert!(offset.checked_add(len).is_some_and(|end| end <= self.capacity));
@@ -251,8 +256,10 @@ impl Region {
             return Ok(());
         }
         self.settle(offset, len, Wanted::Write, |from, len| {
-            // SAFETY: `from` lies inside of both ranges.
-            let (target, source) = unsafe { (target.add(from), source.add(from)) };
+            // SAFETY: `from` lies inside of the target.
+            let target = unsafe { target.add(from) };
+            // SAFETY: `from` lies inside of the source.
+            let source = unsafe { source.add(from) };
             // SAFETY: as above, for a part of the same ranges.
             unsafe { raw::copy(target, source, len) }
         })
@@ -279,11 +286,12 @@ impl Region {
         })
     }
 
-    /// Finishes an access that trapped, page by page from its beginning: a routine may touch its last bytes first, but what
-    /// the caller is told is the first byte that cannot be had, with everything before it done.
+    /// Finishes an access that trapped, page by page from its beginning: a routine may touch its last bytes
+    /// first, but what the caller is told is the first byte that cannot be had, with everything before it
+    /// done.
     ///
-    /// `again` makes a part of the access, given by its distance from the beginning and its length. It is repeated while
-    /// the file says that the page can be had.
+    /// `again` makes a part of the access, given by its distance from the beginning and its length. It is
+    /// repeated while the file says that the page can be had.
     #[cold]
     #[inline(never)]
     pub(crate) fn settle(
@@ -346,8 +354,8 @@ impl Region {
 #[cold]
 fn fault_of_the_private_side(address: usize) -> ! {
     let place = std::ptr::with_exposed_provenance::<u8>(address);
-    // SAFETY: the caller promised that its side is readable, and it has just faulted: whatever signal this raises now is
-    // the one that the caller's own access would have raised.
+    // SAFETY: the caller promised that its side is readable, and it has just faulted: whatever signal this
+    // raises now is the one that the caller's own access would have raised.
     let _byte = unsafe { place.read_volatile() };
     unreachable!("memory at {address:#x} faulted during a copy and is readable now")
 }
@@ -362,7 +370,8 @@ impl Drop for Region {
             return;
         }
         if self.release == Release::Background && self.owned >= DEFER_FROM {
-            // SAFETY: this is the range's owner, and it is being dropped: nothing refers to the range any more.
+            // SAFETY: this is the range's owner, and it is being dropped: nothing refers to the range any
+            // more.
             if unsafe { reaper::defer(self.base, self.owned) }.is_ok() {
                 return;
             }

@@ -1,10 +1,12 @@
 //! Which files this process has mapped, by device and inode.
 //!
-//! Truncating a file that is mapped turns accesses into faults; doing it to *oneself* is nearly always a mistake. So every
-//! map of a file is counted here while it lives, [`mapped_here`] tells, and [`set_len`](crate::set_len) refuses. The same table
-//! shares one map of a file among its openers ([`Map::open_shared`](crate::Map::open_shared)).
+//! Truncating a file that is mapped turns accesses into faults; doing it to *oneself* is nearly always a
+//! mistake. So every map of a file is counted here while it lives, [`mapped_here`] tells, and
+//! [`set_len`](crate::set_len) refuses. The same table shares one map of a file among its openers
+//! ([`Map::open_shared`](crate::Map::open_shared)).
 //!
-//! A forked child starts with an empty registry of its own: the parent's locks may have been held at the fork.
+//! A forked child starts with an empty registry of its own: the parent's locks may have been held at the
+//! fork.
 
 #![allow(unsafe_code, reason = "a pointer that is replaced after a fork; listed in docs/SOUNDNESS.md")]
 
@@ -73,8 +75,8 @@ fn registry() -> &'static Registry {
     }
 }
 
-/// Puts a fresh registry in the place of `old`: one small leak a fork, since the parent's may hold locks that nobody in
-/// this process will release.
+/// Puts a fresh registry in the place of `old`: one small leak a fork, since the parent's may hold locks that
+/// nobody in this process will release.
 #[cold]
 fn renew(old: *mut Registry, generation: Generation) -> &'static Registry {
     let shards = std::array::from_fn(|_| Shard::default());

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::sys::file::{self, Description, Kind};
 
-/// An open file to be mapped. Made from a path, or from a [`File`], `Arc<File>` or [`OwnedFd`] that is handed over.
+/// An open file to be mapped. Made from a path, or from a [`File`], `Arc<File>` or [`OwnedFd`] that is handed
+/// over.
 ///
-/// A map keeps its source: a fault says only *where* it struck, and the file is asked afterwards what happened.
+/// A map keeps its source: a fault says only *where* it struck, and the file is asked afterwards what
+/// happened.
 #[derive(Clone, Debug)]
 pub struct Source {
     file: Arc<File>,

@@ -1,7 +1,7 @@
 //! Which side of a fork we are on.
 //!
-//! A page that the kernel wipes in a child (`MADV_WIPEONFORK`, Linux 4.14) holds a number that is never 0. A child
-//! reads 0 there, however it was forked, and writes the next number. Process ids would not do: they are
+//! A page that the kernel wipes in a child (`MADV_WIPEONFORK`, Linux 4.14) holds a number that is never 0. A
+//! child reads 0 there, however it was forked, and writes the next number. Process ids would not do: they are
 //! reused, and two namespaces share them.
 
 #![allow(unsafe_code, reason = "reads a page that the kernel wipes at fork; listed in docs/SOUNDNESS.md")]
@@ -25,7 +25,8 @@ pub(crate) fn generation() -> Generation {
     };
     match word.load(Ordering::Relaxed) {
         0 => {
-            // NEXT was inherited by the child; any thread may be first, and all of them write the same number.
+            // NEXT was inherited by the child; any thread may be first, and all of them write the same
+            // number.
             let next = NEXT.load(Ordering::Relaxed).wrapping_add(1).max(1);
             match word.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {

@@ -1,7 +1,7 @@
 //! mmap(2) and its family.
 //!
-//! Each door is `unsafe` where it can take memory away from under somebody: the caller owns the range, and no Rust
-//! reference into it outlives or contradicts the change.
+//! Each door is `unsafe` where it can take memory away from under somebody: the caller owns the range, and no
+//! Rust reference into it outlives or contradicts the change.
 
 #![allow(unsafe_code, reason = "memory-management calls; listed in docs/SOUNDNESS.md")]
 
@@ -24,7 +24,8 @@ impl Backing<'_> {
     pub(crate) const ANONYMOUS: Self = Self { file: None, offset: 0 };
 }
 
-/// Maps `len` bytes at an address of the kernel's choice near `hint`, or exactly there under the flags' fixed kinds.
+/// Maps `len` bytes at an address of the kernel's choice near `hint`, or exactly there under the flags' fixed
+/// kinds.
 ///
 /// # Safety
 /// With `MAP_FIXED`, the caller owns `hint..+len` and nothing refers to it.

@@ -1,7 +1,7 @@
 //! Thin doors to the kernel, one file each. They translate types and errors and decide nothing.
 //!
-//! Memory-management calls go through libc, so that sanitizers and preloaded libraries see them; everything else goes
-//! through rustix. Contracts about who owns a range are stated here and kept in `map`.
+//! Memory-management calls go through libc, so that sanitizers and preloaded libraries see them; everything
+//! else goes through rustix. Contracts about who owns a range are stated here and kept in `map`.
 
 pub(crate) mod file;
 pub(crate) mod fork;

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Returns the size of a small page in bytes. Async-signal-safe once it was called before; `handler::install` sees to that.
+/// Returns the size of a small page in bytes. Async-signal-safe once it was called before; `handler::install`
+/// sees to that.
 ///
 /// # Kernel
 /// `AT_PAGESZ` by sysconf(3).

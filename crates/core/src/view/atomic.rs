@@ -19,8 +19,8 @@ impl AtomicWord for u64 {}
 
 /// One aligned word of a map, with atomic operations as methods.
 ///
-/// Other threads and processes see each operation whole. Every read-modify-write is sequentially consistent; loads
-/// and stores take their ordering.
+/// Other threads and processes see each operation whole. Every read-modify-write is sequentially consistent;
+/// loads and stores take their ordering.
 ///
 /// ```
 /// use mapwright_core::MapOptions;
@@ -49,7 +49,8 @@ impl<'map, A: Readable> View<'map, A> {
     /// Returns the word at `offset` for atomic operations.
     ///
     /// # Errors
-    /// `OutOfBounds` where the view ends before; `Misaligned` where the word's address is not a multiple of its size.
+    /// `OutOfBounds` where the view ends before; `Misaligned` where the word's address is not a multiple of
+    /// its size.
     #[inline]
     pub fn atomic<W: AtomicWord>(&self, offset: usize) -> Result<AtomicView<'map, W, A>, Fault> {
         let span = self.check(offset, size_of::<W>())?;
@@ -77,10 +78,14 @@ impl<W: AtomicWord, A: Readable> AtomicView<'_, W, A> {
     pub fn load(&self, ordering: Ordering) -> Result<W, Fault> {
         assert!(!matches!(ordering, Ordering::Release | Ordering::AcqRel), "a load has no release ordering");
         match ordering {
-            // SAFETY: inside an owned range (the type's invariant).
-            Ordering::Relaxed => self.attempt(Wanted::Read, || unsafe { W::load(self.word) }),
-            // SAFETY: as above, and aligned.
-            _ => self.attempt(Wanted::Read, || unsafe { W::load_acquire(self.word) }),
+            Ordering::Relaxed => self.attempt(Wanted::Read, || {
+                // SAFETY: inside an owned range (the type's invariant).
+                unsafe { W::load(self.word) }
+            }),
+            _ => self.attempt(Wanted::Read, || {
+                // SAFETY: as above, and aligned.
+                unsafe { W::load_acquire(self.word) }
+            }),
         }
     }
 
@@ -120,12 +125,14 @@ impl<W: AtomicWord, A: Writable> AtomicView<'_, W, A> {
     pub fn store(&self, value: W, ordering: Ordering) -> Result<(), Fault> {
         assert!(!matches!(ordering, Ordering::Acquire | Ordering::AcqRel), "a store has no acquire ordering");
         match ordering {
-            // SAFETY: inside an owned range, aligned (the type's invariant), and nothing refers to it.
-            Ordering::Relaxed => self.attempt(Wanted::Write, || unsafe { W::store(self.word, value) }),
-            // SAFETY: as above.
-            Ordering::Release => {
-                self.attempt(Wanted::Write, || unsafe { W::store_release(self.word, value) })
-            }
+            Ordering::Relaxed => self.attempt(Wanted::Write, || {
+                // SAFETY: inside an owned range, aligned (the type's invariant), and nothing refers to it.
+                unsafe { W::store(self.word, value) }
+            }),
+            Ordering::Release => self.attempt(Wanted::Write, || {
+                // SAFETY: as above.
+                unsafe { W::store_release(self.word, value) }
+            }),
             _ => self.swap(value).map(drop),
         }
     }
@@ -150,7 +157,8 @@ impl<W: AtomicWord, A: Writable> AtomicView<'_, W, A> {
         self.attempt(Wanted::Write, || unsafe { W::fetch_add(self.word, value) })
     }
 
-    /// Stores `new` if the value is `expected`. `Ok` holds that value, `Err` the one that stood there instead.
+    /// Stores `new` if the value is `expected`. `Ok` holds that value, `Err` the one that stood there
+    /// instead.
     ///
     /// # Errors
     /// The outer error is what the file says, as for every access.
@@ -162,7 +170,8 @@ impl<W: AtomicWord, A: Writable> AtomicView<'_, W, A> {
         Ok(if seen == expected { Ok(seen) } else { Err(seen) })
     }
 
-    /// Replaces the value by what `change` makes of it, and returns the one before. `change` may run several times.
+    /// Replaces the value by what `change` makes of it, and returns the one before. `change` may run several
+    /// times.
     ///
     /// # Errors
     /// What the file says, as for every access.

@@ -35,7 +35,8 @@ impl<'map, A: Readable> Chunks<'map, A> {
     /// Copies the next chunk and lends it, or returns `None` at the end.
     ///
     /// # Errors
-    /// The item is a fault where the chunk cannot be read whole; the walk goes on behind it when called again.
+    /// The item is a fault where the chunk cannot be read whole; the walk goes on behind it when called
+    /// again.
     pub fn next_chunk(&mut self) -> Option<Result<&[u8], Fault>> {
         let size = self.buffer.len().min(self.view.len() - self.at);
         if size == 0 {

@@ -11,8 +11,8 @@ const BLOCK: usize = 64 << 10;
 
 /// A position in a view; made by [`View::cursor`].
 ///
-/// Reading at the end gives 0 bytes; writing at the end gives 0 bytes too, for a view does not grow. A fault becomes an
-/// [`io::Error`] that holds it; bytes before the faulting one are delivered first.
+/// Reading at the end gives 0 bytes; writing at the end gives 0 bytes too, for a view does not grow. A fault
+/// becomes an [`io::Error`] that holds it; bytes before the faulting one are delivered first.
 ///
 /// ```
 /// use std::io::{BufRead, Read, Seek, SeekFrom, Write};

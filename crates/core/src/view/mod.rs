@@ -1,9 +1,9 @@
 //! Views: bounded windows on a map, and the only safe way to bytes that others may write.
 //!
-//! Every access copies: bytes into the caller's buffer ([`View::copy_to`]), a value by value ([`View::load`]), a word
-//! atomically ([`View::atomic`]), and returns a [`Fault`] where the page cannot be had. There is never a reference to
-//! mapped bytes, so others may change them at any time without anything here being undefined. Read once, then check,
-//! then use.
+//! Every access copies: bytes into the caller's buffer ([`View::copy_to`]), a value by value
+//! ([`View::load`]), a word atomically ([`View::atomic`]), and returns a [`Fault`] where the page cannot be
+//! had. There is never a reference to mapped bytes, so others may change them at any time without anything
+//! here being undefined. Read once, then check, then use.
 //!
 //! - here: the window itself, copies in and out, fill, comparison
 //! - `typed`: values of `zerocopy` types, one by one and in batches
@@ -68,7 +68,8 @@ impl<A: Access> Clone for View<'_, A> {
 
 impl<A: Access> Copy for View<'_, A> {}
 
-// SAFETY: a view is a window on a region that is Sync, and every access through it tolerates concurrent writers.
+// SAFETY: a view is a window on a region that is Sync, and every access through it tolerates concurrent
+// writers.
 unsafe impl<A: Access> Send for View<'_, A> {}
 // SAFETY: as above.
 unsafe impl<A: Access> Sync for View<'_, A> {}
@@ -119,7 +120,8 @@ impl<'map, A: Access> View<'map, A> {
         Self { start, len: span.len(), ..*self }
     }
 
-    /// The mapped file, where the file holds what the map shows (pages of a private map may differ once written).
+    /// The mapped file, where the file holds what the map shows (pages of a private map may differ once
+    /// written).
     pub(crate) fn source(&self) -> Option<&'map Source> {
         let origin = self.region.origin();
         let differs = origin.private && <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
@@ -158,8 +160,8 @@ impl<'map, A: Readable> View<'map, A> {
     /// Copies the bytes at `offset` into a buffer, which it fills.
     ///
     /// # Errors
-    /// `OutOfBounds` where the view ends before; else what the file says (see [`FaultKind`](crate::FaultKind)). Bytes before
-    /// the fault's offset were copied.
+    /// `OutOfBounds` where the view ends before; else what the file says (see
+    /// [`FaultKind`](crate::FaultKind)). Bytes before the fault's offset were copied.
     #[inline]
     pub fn copy_to(&self, offset: usize, buffer: &mut [u8]) -> Result<(), Fault> {
         self.check(offset, buffer.len())?;
@@ -245,13 +247,14 @@ impl<A: Writable> View<'_, A> {
     /// Copies a buffer over the bytes at `offset`.
     ///
     /// # Errors
-    /// `OutOfBounds` where the view ends before; else what the file says: `NoSpace` where the disk is full and the page
-    /// was a hole. Bytes before the fault's offset were copied.
+    /// `OutOfBounds` where the view ends before; else what the file says: `NoSpace` where the disk is full
+    /// and the page was a hole. Bytes before the fault's offset were copied.
     #[inline]
     pub fn copy_from(&self, offset: usize, buffer: &[u8]) -> Result<(), Fault> {
         self.check(offset, buffer.len())?;
         let base = self.base();
-        // SAFETY: the range was checked, the view lies inside the region (invariant 1), and nothing refers to mapped bytes.
+        // SAFETY: the range was checked, the view lies inside the region (invariant 1), and nothing refers to
+        // mapped bytes.
         unsafe { self.region.copy_in(base + offset, buffer.as_ptr(), buffer.len()) }
             .map_err(|fault| fault.seen_from(base))
     }
@@ -263,7 +266,8 @@ impl<A: Writable> View<'_, A> {
     pub fn fill(&self, range: impl RangeBounds<usize>, byte: u8) -> Result<(), Fault> {
         let span = Span::within(range, self.len)?;
         let base = self.base();
-        // SAFETY: the span was checked, the view lies inside the region (invariant 1), and nothing refers to mapped bytes.
+        // SAFETY: the span was checked, the view lies inside the region (invariant 1), and nothing refers to
+        // mapped bytes.
         unsafe { self.region.fill(base + span.offset(), byte, span.len()) }
             .map_err(|fault| fault.seen_from(base))
     }

@@ -1,9 +1,9 @@
 //! Search for bytes and literals, in place.
 //!
-//! Copying first and searching the copy costs a quarter of the speed. So the scan reads mapped memory directly, by guarded
-//! vector instructions: it looks for the two rarest bytes of the literal at their distance, and only a place that has
-//! both is copied and compared. Where that goes wrong (a literal of bytes that are everywhere), the search falls
-//! back to copying blocks and a linear-time search in them.
+//! Copying first and searching the copy costs a quarter of the speed. So the scan reads mapped memory
+//! directly, by guarded vector instructions: it looks for the two rarest bytes of the literal at their
+//! distance, and only a place that has both is copied and compared. Where that goes wrong (a literal of bytes
+//! that are everywhere), the search falls back to copying blocks and a linear-time search in them.
 
 use crate::error::{Fault, FaultKind, Result};
 use crate::fault::raw::{self, Trap};
@@ -54,8 +54,8 @@ impl<'needle> Finder<'needle> {
     /// Finds the first occurrence at or after `from`.
     ///
     /// # Errors
-    /// What the file says where it can no longer be read, unless the literal was found before that place; `OutOfBounds`
-    /// where `from` lies beyond the end.
+    /// What the file says where it can no longer be read, unless the literal was found before that place;
+    /// `OutOfBounds` where `from` lies beyond the end.
     pub fn find<A: Readable>(&self, view: View<'_, A>, from: usize) -> Result<Option<usize>, Fault> {
         view.check(from, 0)?;
         let length = self.needle.len();

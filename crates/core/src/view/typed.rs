@@ -1,7 +1,8 @@
 //! Values of `zerocopy` types, by value.
 //!
-//! A value whose size is 1, 2, 4 or 8 bytes is moved by one instruction: where its offset is a multiple of its size, it
-//! never tears. Larger values, and unaligned ones, may show a mixture while somebody else writes them.
+//! A value whose size is 1, 2, 4 or 8 bytes is moved by one instruction: where its offset is a multiple of
+//! its size, it never tears. Larger values, and unaligned ones, may show a mixture while somebody else writes
+//! them.
 
 use std::mem::MaybeUninit;
 
@@ -40,7 +41,8 @@ impl<A: Readable> View<'_, A> {
 
     /// Loads many values, each from an offset of its own: `out[i]` from `offsets[i]`.
     ///
-    /// Faster than one [`load`](Self::load) after another, because the bounds are checked in one pass and the loads overlap.
+    /// Faster than one [`load`](Self::load) after another, because the bounds are checked in one pass and the
+    /// loads overlap.
     ///
     /// # Errors
     /// As [`copy_to`](Self::copy_to). Nothing is touched where any offset lies out of bounds.
@@ -52,7 +54,8 @@ impl<A: Readable> View<'_, A> {
         let Some(&highest) = offsets.iter().max() else { return Ok(()) };
         self.check(highest, size_of::<T>())?;
         let trap = match size_of::<T>() {
-            // SAFETY: out holds as many 8-byte values as there are offsets, any bytes are a T, and every offset was checked.
+            // SAFETY: out holds as many 8-byte values as there are offsets, any bytes are a T, and every
+            // offset was checked.
             8 => Some(unsafe {
                 raw::gather_u64(out.as_mut_ptr().cast(), self.start, offsets.as_ptr(), offsets.len())
             }),
@@ -149,7 +152,8 @@ impl<A: Writable> View<'_, A> {
 }
 
 impl<A: Access> View<'_, A> {
-    /// Decides about a fault of a one-word access at `offset`, tried again by `again` while the file allows it.
+    /// Decides about a fault of a one-word access at `offset`, tried again by `again` while the file allows
+    /// it.
     #[cold]
     #[inline(never)]
     pub(super) fn settle_word(
@@ -175,7 +179,8 @@ impl<A: Access> View<'_, A> {
                 // SAFETY: one byte of an owned range to which nothing refers.
                 Wanted::Write => unsafe { raw::touch_for_writing(source) },
             };
-            // A page that has come back meanwhile: the file is asked, says yes, and the operation is tried again.
+            // A page that has come back meanwhile: the file is asked, says yes, and the operation is tried
+            // again.
             if trap.code == 0 {
                 Trap { address: source.addr(), code: Trap::pack(libc::SIGBUS, 2) }
             } else {

@@ -1,9 +1,9 @@
 //! Guarded accesses for aarch64.
 //!
-//! The called routines are naked functions in the AAPCS64 convention: arguments in x0 to x4; the trap in x0 and x1, which the
-//! handler sets on a fault. Atomic operations are load-linked loops, so that they run on every processor of the
-//! architecture; both the load and the store of a loop are listed. Plain loads and stores may be unaligned, because what
-//! is mapped here is normal memory.
+//! The called routines are naked functions in the AAPCS64 convention: arguments in x0 to x4; the trap in x0
+//! and x1, which the handler sets on a fault. Atomic operations are load-linked loops, so that they run on
+//! every processor of the architecture; both the load and the store of a loop are listed. Plain loads and
+//! stores may be unaligned, because what is mapped here is normal memory.
 
 #![allow(unsafe_code, reason = "guarded accesses; listed in docs/SOUNDNESS.md")]
 
@@ -15,8 +15,8 @@ use crate::fault::table::listed;
 /// Copies `len` bytes; either side may fault.
 ///
 /// # Safety
-/// Each side lies in memory that the caller may read (write) or in address space that a `Region` owns; the sides do
-/// not overlap; nothing holds a reference to the target's bytes, or a mutable one to the source's.
+/// Each side lies in memory that the caller may read (write) or in address space that a `Region` owns; the
+/// sides do not overlap; nothing holds a reference to the target's bytes, or a mutable one to the source's.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn copy(target: *mut u8, source: *const u8, len: usize) -> Trap {
     naked_asm!(
@@ -84,8 +84,8 @@ pub(crate) unsafe extern "C" fn copy(target: *mut u8, source: *const u8, len: us
 /// Sets `len` bytes to `byte`; may fault.
 ///
 /// # Safety
-/// `target..+len` lies in memory that the caller may write or in address space that a `Region` owns; nothing holds a
-/// reference to it.
+/// `target..+len` lies in memory that the caller may write or in address space that a `Region` owns; nothing
+/// holds a reference to it.
 #[inline]
 pub(crate) unsafe fn fill(target: *mut u8, byte: u8, len: usize) -> Trap {
     // SAFETY: the caller's promise is the callee's.
@@ -139,8 +139,8 @@ macro_rules! gather {
         /// Loads `count` words at `base + offsets[i]` into `target[i]`; the loads may fault.
         ///
         /// # Safety
-        /// `target` and `offsets` are private and hold `count` elements; every word at `base + offsets[i]` lies in
-        /// address space that a `Region` owns.
+        /// `target` and `offsets` are private and hold `count` elements; every word at `base + offsets[i]`
+        /// lies in address space that a `Region` owns.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name(
             target: *mut $word,
@@ -238,14 +238,17 @@ macro_rules! guarded {
 }
 
 macro_rules! word {
-    ($word:ty, $load:literal, $store:literal, $acquire:literal, $release:literal, $linked:literal, $conditional:literal) => {
+    ($word:ty, $load:literal, $store:literal, $acquire:literal, $release:literal, $linked:literal,
+     $conditional:literal) => {
         impl Word for $word {
             #[inline(always)]
             unsafe fn load(source: *const Self) -> Result<Self, Faulted> {
                 let (value, flag): (u64, u32);
                 // SAFETY: reads owned address space; a fault leaves through the exit.
                 unsafe {
-                    guarded!([listed!($load, "772f", "0")], flag, place = in(reg) source, value = out(reg) value)
+                    guarded!(
+                        [listed!($load, "772f", "0")], flag, place = in(reg) source, value = out(reg) value
+                    )
                 };
                 if flag == 0 { Ok(value as Self) } else { Err(Faulted) }
             }
@@ -256,7 +259,8 @@ macro_rules! word {
                 // SAFETY: writes owned address space that nothing refers to; a fault leaves through the exit.
                 unsafe {
                     guarded!(
-                        [listed!($store, "772f", "0")], flag, place = in(reg) target, value = in(reg) u64::from(value)
+                        [listed!($store, "772f", "0")], flag,
+                        place = in(reg) target, value = in(reg) u64::from(value)
                     )
                 };
                 if flag == 0 { Ok(()) } else { Err(Faulted) }
@@ -267,7 +271,9 @@ macro_rules! word {
                 let (value, flag): (u64, u32);
                 // SAFETY: as for load.
                 unsafe {
-                    guarded!([listed!($acquire, "772f", "0")], flag, place = in(reg) source, value = out(reg) value)
+                    guarded!(
+                        [listed!($acquire, "772f", "0")], flag, place = in(reg) source, value = out(reg) value
+                    )
                 };
                 if flag == 0 { Ok(value as Self) } else { Err(Faulted) }
             }
@@ -278,7 +284,8 @@ macro_rules! word {
                 // SAFETY: as for store.
                 unsafe {
                     guarded!(
-                        [listed!($release, "772f", "0")], flag, place = in(reg) target, value = in(reg) u64::from(value)
+                        [listed!($release, "772f", "0")], flag,
+                        place = in(reg) target, value = in(reg) u64::from(value)
                     )
                 };
                 if flag == 0 { Ok(()) } else { Err(Faulted) }
@@ -325,7 +332,11 @@ macro_rules! word {
             }
 
             #[inline(always)]
-            unsafe fn compare_exchange(target: *mut Self, expected: Self, new: Self) -> Result<Self, Faulted> {
+            unsafe fn compare_exchange(
+                target: *mut Self,
+                expected: Self,
+                new: Self,
+            ) -> Result<Self, Faulted> {
                 let (seen, flag): (u64, u32);
                 // SAFETY: as for store.
                 unsafe {
@@ -343,7 +354,7 @@ macro_rules! word {
                         next = in(reg) u64::from(new), seen = out(reg) seen, failed = out(reg) _
                     )
                 };
-                // The exclusive monitor that a failed comparison leaves open is closed by whatever exclusive comes next.
+                // The monitor that a failed comparison leaves open is closed by whatever exclusive comes next.
                 if flag == 0 { Ok(seen as Self) } else { Err(Faulted) }
             }
         }

@@ -1,8 +1,9 @@
 //! The accesses to memory that may fault, by architecture, and what they share.
 //!
-//! Two shapes. *Inline* accesses (one word: load, store, atomic operations) leave a flag behind. *Called* routines (copy, fill,
-//! gather, scan) return a [`Trap`]. Neither is ever a Rust reference or a Rust read: the bytes may change or vanish at
-//! any time, so the compiler must not know that it is memory at all. A word is moved by one instruction of its width.
+//! Two shapes. *Inline* accesses (one word: load, store, atomic operations) leave a flag behind. *Called*
+//! routines (copy, fill, gather, scan) return a [`Trap`]. Neither is ever a Rust reference or a Rust read:
+//! the bytes may change or vanish at any time, so the compiler must not know that it is memory at all. A word
+//! is moved by one instruction of its width.
 
 #![allow(unsafe_code, reason = "guarded accesses; listed in docs/SOUNDNESS.md")]
 
@@ -53,8 +54,9 @@ pub(crate) struct Faulted;
 
 /// An unsigned integer that one instruction moves.
 ///
-/// Every method is one guarded instruction (a load-linked loop where the architecture has no single one). The pointer
-/// must lie in an owned range of address space; it need not be backed. Atomic methods need a multiple of the size.
+/// Every method is one guarded instruction (a load-linked loop where the architecture has no single one). The
+/// pointer must lie in an owned range of address space; it need not be backed. Atomic methods need a multiple
+/// of the size.
 pub(crate) trait Word: Copy + Eq + 'static {
     /// Loads without ordering. The pointer need not be aligned; an unaligned load may tear.
     ///
@@ -101,6 +103,7 @@ pub(crate) trait Word: Copy + Eq + 'static {
 
 #[cfg(test)]
 #[allow(clippy::multiple_unsafe_ops_per_block, reason = "tables of the same call shape")]
+#[allow(clippy::cast_ptr_alignment, reason = "words are placed before a page's edge, a multiple of their size")]
 mod tests {
     use super::*;
     use crate::fault::handler;
@@ -117,7 +120,8 @@ mod tests {
         fn new() -> Self {
             handler::install();
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that exists.
+            // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that
+            // exists.
             let base = unsafe {
                 libc::mmap(std::ptr::null_mut(), 2 * PAGE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
             };
@@ -156,7 +160,8 @@ mod tests {
         for len in (1..300).chain([511, 512, 1023, 1024, 2048, 4000, 4096]) {
             for readable in [0, 1.min(len - 1), len / 2, len - 1] {
                 let place = cliff.before_edge(readable);
-                // SAFETY: the range lies in the cliff or on its guarded page; the private side is long enough.
+                // SAFETY: the range lies in the cliff or on its guarded page; the private side is long
+                // enough.
                 let reading = unsafe { copy(private.as_mut_ptr(), place, len) };
                 assert_eq!(reading.signal(), Some(libc::SIGSEGV), "read of {len} with {readable} readable");
                 assert!((cliff.edge()..cliff.edge() + len).contains(&reading.address));
@@ -252,7 +257,9 @@ mod tests {
         }
 
         #[test]
-        fn fill_writes_exactly_the_bytes_asked_for(len in 0usize..6000, lead in 0usize..70, byte in any::<u8>()) {
+        fn fill_writes_exactly_the_bytes_asked_for(
+            len in 0usize..6000, lead in 0usize..70, byte in any::<u8>(),
+        ) {
             let mut room = vec![!byte; lead + len + 70];
             // SAFETY: the range lies inside the private vector.
             let end = unsafe { fill(room.as_mut_ptr().add(lead), byte, len) };

@@ -1,9 +1,10 @@
 //! Guarded accesses for x86-64.
 //!
-//! The called routines are naked functions in the System V convention: arguments in rdi, rsi, rdx, rcx, r8; the trap
-//! in rax and rdx. On a fault the handler sets rax and rdx itself and goes on at the label that restores the ABI.
-//! A copy takes overlapping moves up to 64 bytes and a loop of vectors above. Not `rep movsb`: measured on Zen 4, it falls from
-//! 53 to 3 GB/s where target and source differ by 1 to 15 bytes modulo the page size, and is never the faster one.
+//! The called routines are naked functions in the System V convention: arguments in rdi, rsi, rdx, rcx, r8;
+//! the trap in rax and rdx. On a fault the handler sets rax and rdx itself and goes on at the label that
+//! restores the ABI. A copy takes overlapping moves up to 64 bytes and a loop of vectors above. Not `rep
+//! movsb`: measured on Zen 4, it falls from 53 to 3 GB/s where target and source differ by 1 to 15 bytes
+//! modulo the page size, and is never the faster one.
 
 #![allow(unsafe_code, reason = "guarded accesses; listed in docs/SOUNDNESS.md")]
 
@@ -15,8 +16,8 @@ use crate::fault::table::listed;
 /// Copies `len` bytes; either side may fault.
 ///
 /// # Safety
-/// Each side lies in memory that the caller may read (write) or in address space that a `Region` owns; the sides do
-/// not overlap; nothing holds a reference to the target's bytes, or a mutable one to the source's.
+/// Each side lies in memory that the caller may read (write) or in address space that a `Region` owns; the
+/// sides do not overlap; nothing holds a reference to the target's bytes, or a mutable one to the source's.
 #[inline]
 pub(crate) unsafe fn copy(target: *mut u8, source: *const u8, len: usize) -> Trap {
     if len > 128 && std::is_x86_feature_detected!("avx") {
@@ -151,8 +152,8 @@ unsafe extern "C" fn copy_avx(target: *mut u8, source: *const u8, len: usize) ->
 /// Sets `len` bytes to `byte`; may fault.
 ///
 /// # Safety
-/// `target..+len` lies in memory that the caller may write or in address space that a `Region` owns; nothing holds a
-/// reference to it.
+/// `target..+len` lies in memory that the caller may write or in address space that a `Region` owns; nothing
+/// holds a reference to it.
 #[inline]
 pub(crate) unsafe fn fill(target: *mut u8, byte: u8, len: usize) -> Trap {
     // SAFETY: the caller's promise is the callee's.
