@@ -1,7 +1,7 @@
 //! The table of listed instructions, written by the assembler and bounded by the linker.
 //!
 //! ```text
-//!  section mapwright_faults_0_1        one entry, 12 bytes
+//!  section mapwright_faults_0_1   one entry, 12 bytes
 //!  ┌────────┬────────┬────────┐        instruction: i32, relative to the field itself
 //!  │ insn   │ exit   │ kind   │        exit:        i32, relative to the field itself
 //!  ├────────┼────────┼────────┤        kind:        0 the exit sets a flag, 1 the handler also leaves

@@ -291,7 +291,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn file_of(len: usize) -> (tempfile::NamedTempFile, Vec<u8>) {
-        let content: Vec<u8> = (0..len).map(|index| (index * 7 + index / 4096) as u8).collect();
+        let content: Vec<u8> = (0..len).map(|index| (index * 7 + index / 4096).to_le_bytes()[0]).collect();
         let file = tempfile::NamedTempFile::new_in(".").unwrap();
         std::fs::write(&file, &content).unwrap();
         file.as_file().sync_all().unwrap();
@@ -315,7 +315,8 @@ mod tests {
             }
             let map = MapOptions::new().offset(lead).open(&file).unwrap();
             let content = &content[usize::try_from(lead).unwrap()..];
-            let spans: Vec<Span> = spans.iter().map(|&(offset, len)| Span::new(offset.min(content.len() - len), len).unwrap()).collect();
+            let fit = |&(offset, len): &(usize, usize)| Span::new(offset.min(content.len() - len), len).unwrap();
+            let spans: Vec<Span> = spans.iter().map(fit).collect();
             let wanted: Vec<u8> = spans.iter().flat_map(|span| content[span.range()].to_vec()).collect();
             let mut bytes = vec![0u8; wanted.len()];
             map.view().prefetch(&spans[..spans.len() / 2]).unwrap();

@@ -389,7 +389,7 @@ mod tests {
     const LEN: usize = (19 << 20) + 1234;
 
     fn file() -> (tempfile::NamedTempFile, Vec<u8>) {
-        let content: Vec<u8> = (0..LEN).map(|index| (index * 31 + index / 4096) as u8).collect();
+        let content: Vec<u8> = (0..LEN).map(|index| (index * 31 + index / 4096).to_le_bytes()[0]).collect();
         let file = tempfile::NamedTempFile::new_in(".").unwrap();
         std::fs::write(&file, &content).unwrap();
         file.as_file().sync_all().unwrap();

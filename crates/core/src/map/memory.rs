@@ -52,6 +52,8 @@ impl Memory {
             region.origin().private && region.origin().source.is_none(),
             "memory is private and anonymous"
         );
+        // References to memory are plain slices: from here on anybody may have touched it.
+        region.look();
         Self { region }
     }
 

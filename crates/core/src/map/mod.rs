@@ -184,6 +184,7 @@ impl<A: Access> Map<A> {
     /// Returns the address of the first byte. Reading it through the pointer is `unsafe`; a [`View`] is not.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
+        self.region.look();
         self.region.start()
     }
 
@@ -205,6 +206,7 @@ impl<A: Access> Map<A> {
     where
         A: Readable,
     {
+        self.region.look();
         // SAFETY: the region owns len bytes from start, and the caller promises that nothing changes them.
         unsafe { std::slice::from_raw_parts(self.region.start(), self.len()) }
     }
@@ -220,6 +222,7 @@ impl<A: Access> Map<A> {
     where
         A: Writable,
     {
+        self.region.look();
         // SAFETY: the region owns len writable bytes from start, and the caller promises that they are its
         // alone.
         unsafe { std::slice::from_raw_parts_mut(self.region.start(), self.len()) }
@@ -454,6 +457,7 @@ pub(crate) fn populate<A: Access>(region: &Region, offset: usize, len: usize) ->
     if len == 0 {
         return Ok(());
     }
+    region.look();
     let from = page::round_down(region.before() + offset);
     let to = page::round_up(region.before() + offset + len).unwrap_or(region.owned()).min(region.owned());
     let writes = <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0 && !region.origin().private;

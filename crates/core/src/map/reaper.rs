@@ -11,12 +11,16 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::thread::Thread;
 
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sys::fork::{self, Generation};
 use crate::sys::memory;
 
 /// How much is unmapped at once.
 const PIECE: usize = 32 << 20;
+
+/// How many ranges may wait. Beyond that their owners unmap them: a loop that maps and drops must not run out of
+/// address space because one thread cannot keep up.
+const WAITING: usize = 32;
 
 /// A range on its way out. Invariant: whoever holds the node owns the range.
 struct Node {
@@ -70,6 +74,10 @@ impl Stack {
 #[cfg(not(loom))]
 static STACK: Stack = Stack::new();
 
+/// How many ranges wait, roughly.
+#[cfg(not(loom))]
+static PENDING: AtomicUsize = AtomicUsize::new(0);
+
 /// The thread and the process that it lives in.
 static REAPER: OnceLock<Option<(Thread, Generation)>> = OnceLock::new();
 
@@ -80,7 +88,10 @@ static REAPER: OnceLock<Option<(Thread, Generation)>> = OnceLock::new();
 #[cfg(not(loom))]
 pub(crate) unsafe fn defer(base: NonNull<u8>, len: usize) -> Result<(), ()> {
     match REAPER.get_or_init(start) {
-        Some((thread, generation)) if *generation == fork::generation() => {
+        Some((thread, generation))
+            if *generation == fork::generation() && PENDING.load(Ordering::Relaxed) < WAITING =>
+        {
+            PENDING.fetch_add(1, Ordering::Relaxed);
             STACK.push(base.as_ptr().expose_provenance(), len);
             thread.unpark();
             Ok(())
@@ -104,7 +115,10 @@ fn start() -> Option<(Thread, Generation)> {
 #[cfg(not(loom))]
 fn run() {
     loop {
-        STACK.drain(unmap_in_pieces);
+        STACK.drain(|base, len| {
+            unmap_in_pieces(base, len);
+            PENDING.fetch_sub(1, Ordering::Relaxed);
+        });
         std::thread::park();
     }
 }

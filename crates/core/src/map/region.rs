@@ -49,6 +49,8 @@ pub(crate) struct Region {
     release: Release,
     /// The size of a page of this mapping: more than the kernel's small page for huge page files.
     unit: usize,
+    /// Whether anybody ever got a way to the bytes: what nobody looked at is unmapped in no time.
+    looked_at: AtomicBool,
     /// Asks background helpers, who hold the region too, to let go.
     stop: AtomicBool,
     /// Set where children do not inherit the range: the process that may unmap it.
@@ -96,8 +98,8 @@ impl Region {
         let Parts { base, owned, before, len, capacity, origin, ticket, release, unit, only_in } = parts;
         assert!(len <= capacity, "a region of {len} bytes has a capacity of {capacity}");
         assert!(before.checked_add(capacity).is_some_and(|end| end <= owned || capacity == 0));
-        let (len, stop) = (AtomicUsize::new(len), AtomicBool::new(false));
-        Self { base, owned, before, len, capacity, origin, ticket, release, unit, stop, only_in }
+        let (len, stop, looked_at) = (AtomicUsize::new(len), AtomicBool::new(false), AtomicBool::new(false));
+        Self { base, owned, before, len, capacity, origin, ticket, release, unit, looked_at, stop, only_in }
     }
 
     /// Makes a region that maps nothing.
@@ -123,6 +125,20 @@ impl Region {
     pub(crate) fn start(&self) -> *mut u8 {
         // SAFETY: invariant 2: the visible bytes lie inside the owned range.
         unsafe { self.base.as_ptr().add(self.before) }
+    }
+
+    /// Remembers that somebody has a way to the bytes now.
+    #[inline]
+    pub(crate) fn look(&self) {
+        // Read first: a line that many threads read must not be written by each of them.
+        if !self.looked_at.load(Ordering::Relaxed) {
+            self.looked_at.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether unmapping would hold up the caller.
+    fn is_slow_to_unmap(&self) -> bool {
+        self.owned >= DEFER_FROM && self.looked_at.load(Ordering::Relaxed)
     }
 
     /// Returns the number of visible bytes.
@@ -369,7 +385,7 @@ impl Drop for Region {
         if self.only_in.is_some_and(|generation| generation != fork::generation()) {
             return;
         }
-        if self.release == Release::Background && self.owned >= DEFER_FROM {
+        if self.release == Release::Background && self.is_slow_to_unmap() {
             // SAFETY: this is the range's owner, and it is being dropped: nothing refers to the range any
             // more.
             if unsafe { reaper::defer(self.base, self.owned) }.is_ok() {

@@ -77,6 +77,7 @@ unsafe impl<A: Access> Sync for View<'_, A> {}
 impl<'map, A: Access> View<'map, A> {
     #[inline]
     pub(crate) fn of(region: &'map Region) -> Self {
+        region.look();
         Self { start: region.start(), len: region.len(), region, access: PhantomData }
     }
 

@@ -12,7 +12,11 @@ use crate::map::{Access, Readable};
 
 use super::View;
 
-/// Candidates that may fail before the scan in place is given up.
+/// What a candidate that fails costs, in bytes scanned instead: with more failures than one in so many bytes, the scan
+/// in place is given up.
+const CANDIDATE_COST: usize = 256;
+
+/// How many failures are forgiven before that is judged.
 const PATIENCE: usize = 64;
 
 /// How many bytes the fallback copies at once.
@@ -62,8 +66,8 @@ impl<'needle> Finder<'needle> {
         if length == 0 {
             return Ok(Some(from));
         }
-        let mut from = from;
-        for _ in 0..PATIENCE {
+        let (begin, mut from, mut failures) = (from, from, 0);
+        while failures < PATIENCE || failures * CANDIDATE_COST < from - begin {
             let Some(starts) = (view.len() - from).checked_sub(length - 1).filter(|&starts| starts > 0)
             else {
                 return Ok(None);
@@ -73,6 +77,7 @@ impl<'needle> Finder<'needle> {
                 return Ok(Some(candidate));
             }
             from = candidate + 1;
+            failures += 1;
         }
         self.find_in_copies(view, from)
     }

@@ -103,7 +103,10 @@ pub(crate) trait Word: Copy + Eq + 'static {
 
 #[cfg(test)]
 #[allow(clippy::multiple_unsafe_ops_per_block, reason = "tables of the same call shape")]
-#[allow(clippy::cast_ptr_alignment, reason = "words are placed before a page's edge, a multiple of their size")]
+#[allow(
+    clippy::cast_ptr_alignment,
+    reason = "words are placed before a page's edge, a multiple of their size"
+)]
 mod tests {
     use super::*;
     use crate::fault::handler;
