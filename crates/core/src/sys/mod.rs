@@ -7,3 +7,6 @@ pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
 pub(crate) mod page;
+pub(crate) mod pagemap;
+pub(crate) mod permission;
+pub(crate) mod smaps;

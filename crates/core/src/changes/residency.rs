@@ -1,0 +1,601 @@
+//! Which pages are in memory: the kernel is asked, its silence is reported, and its lies are not repeated.
+//!
+//! mincore(2) answers page by page, but says "resident" to everything where the caller neither owns the file nor may
+//! write it. cachestat(2) (Linux 6.5) counts, needs no mapping, and refuses such callers since 6.13. So cachestat
+//! is asked first: often one call settles everything; where it and mincore disagree, cachestat is asked again for
+//! halves. Dirty pages and write-back are found in the same way. Huge and locked pages are looked for only
+//! [in detail](residency_in_detail).
+
+use std::io;
+use std::ops::RangeBounds;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::pages::Pages;
+use super::range;
+use super::states::{PageState, Question, Residency, WhyUntold};
+use super::window::{WINDOW, Window};
+use crate::error::{Error, Result};
+use crate::map::{Access, Map, Memory, sealed};
+use crate::sys::memory::CacheStat;
+use crate::sys::{memory as kernel, page, pagemap, permission, smaps};
+
+const CACHESTAT: WhyUntold = WhyUntold::KernelLacks("cachestat(2) (Linux 6.5)");
+const SCAN: WhyUntold = WhyUntold::KernelLacks("PAGEMAP_SCAN (Linux 6.7)");
+const POPULATE: WhyUntold = WhyUntold::KernelLacks("MADV_POPULATE_READ (Linux 5.14)");
+const KPAGEFLAGS: WhyUntold = WhyUntold::NeedsRoot("/proc/kpageflags");
+
+/// Tells for each page of a range of a file whether it is in memory, dirty, or being written back.
+///
+/// Nothing is read into memory by asking.
+///
+/// # Errors
+/// Where the range ends beyond the file, or the descriptor names neither a file nor a block device. What
+/// the kernel will not tell is no error: see [`Residency::why_untold`].
+///
+/// # Kernel
+/// cachestat(2) (Linux 6.5) and mincore(2). Before 6.5 dirty pages are not told.
+///
+/// ```
+/// use mapwright_core::residency;
+/// let file = tempfile::NamedTempFile::new().unwrap();
+/// std::fs::write(file.path(), vec![1u8; 20_000]).unwrap();
+/// let picture = residency(file.as_file(), ..)?;
+/// assert_eq!(picture.totals().cached, picture.page_count());
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
+#[doc(alias = "mincore")]
+#[doc(alias = "cachestat")]
+#[doc(alias = "fincore")]
+pub fn residency(file: impl AsFd, range: impl RangeBounds<u64>) -> Result<Residency> {
+    of_file(file.as_fd(), range, Detail::Less)
+}
+
+/// Tells what [`residency`] tells, and which pages belong to huge pages or are locked in memory.
+///
+/// Cached pages are mapped for a moment to look at them, which costs about 30 ms a GiB.
+///
+/// # Errors
+/// As [`residency`].
+///
+/// # Kernel
+/// `PAGEMAP_SCAN` (Linux 6.7) finds pages that are mapped as parts of huge pages; `/proc/kpageflags`, for the superuser only,
+/// finds locked ones (a large folio only where all of it was locked at once). What cannot be found out is reported by
+/// [`Residency::why_untold`].
+///
+/// ```
+/// use mapwright_core::{Question, residency_in_detail};
+/// let file = tempfile::NamedTempFile::new().unwrap();
+/// std::fs::write(file.path(), vec![1u8; 20_000]).unwrap();
+/// let picture = residency_in_detail(file.as_file(), ..)?;
+/// match picture.why_untold(Question::Locked) {
+///     None => assert_eq!(picture.totals().locked, 0),
+///     Some(why) => println!("locked pages are not known: {why}"),
+/// }
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
+pub fn residency_in_detail(file: impl AsFd, range: impl RangeBounds<u64>) -> Result<Residency> {
+    of_file(file.as_fd(), range, Detail::More)
+}
+
+impl<A: Access> Map<A> {
+    /// Tells for each page of a range whether it is in memory, dirty, or being written back. Offsets are the map's.
+    ///
+    /// # Errors
+    /// `OutOfBounds` where the range ends beyond the map. What the kernel will not tell is no error: see
+    /// [`Residency::why_untold`].
+    ///
+    /// # Kernel
+    /// As [`residency`]. A map of memory has no dirty pages: there is no disk behind it.
+    ///
+    /// ```
+    /// use mapwright_core::{Map, Populate, MapOptions};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, vec![1u8; 20_000]).unwrap();
+    /// let map = MapOptions::new().populate(Populate::Now).open(&path)?;
+    /// assert!(map.residency(4096..8192)?.pages().all(|page| page.is_cached()));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
+    #[doc(alias = "mincore")]
+    pub fn residency(&self, range: impl RangeBounds<usize>) -> Result<Residency> {
+        self.picture(range, Detail::Less)
+    }
+
+    /// Tells what [`residency`](Self::residency) tells, and which pages belong to huge pages or are locked.
+    ///
+    /// # Errors
+    /// As [`residency`](Self::residency).
+    ///
+    /// # Kernel
+    /// As [`residency_in_detail`]; what this map itself has locked is known without being the superuser.
+    pub fn residency_in_detail(&self, range: impl RangeBounds<usize>) -> Result<Residency> {
+        self.picture(range, Detail::More)
+    }
+
+    fn picture(&self, range: impl RangeBounds<usize>, detail: Detail) -> Result<Residency> {
+        let span = range::checked(range, self.len(), "ask about", || self.name())?;
+        let pages = Pages::small(self.region(), span)?;
+        let bytes = range::wide(span.offset())..range::wide(span.end());
+        let lead = range::wide(pages.lead());
+        let first = self.file_offset().saturating_add(bytes.start).saturating_sub(lead);
+        let copies = self.is_private() && <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
+        let subject = Subject {
+            // What is cached of the file says nothing about private copies of it.
+            cache: self.source().filter(|_| !copies).map(|source| (source.fd(), first)),
+            pages: Some(pages),
+            writes: if self.source().is_none() { Writes::Never } else { Writes::Cached },
+        };
+        subject
+            .draw(Residency::begin(bytes, lead, page_bytes()), detail)
+            .map_err(|cause| Error::os("ask which pages are in memory of", self.name(), cause))
+    }
+}
+
+impl Memory {
+    /// Tells for each page of a range whether it is in memory.
+    ///
+    /// A page that was never touched, or that was swapped out, is absent.
+    ///
+    /// # Errors
+    /// `OutOfBounds` where the range ends beyond the memory.
+    ///
+    /// # Kernel
+    /// mincore(2).
+    ///
+    /// ```
+    /// use mapwright_core::Memory;
+    /// let mut memory = Memory::new(1 << 20)?;
+    /// memory[5000] = 1;
+    /// assert!(memory.residency(5000..5001)?.pages().all(|page| page.is_cached()));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
+    pub fn residency(&self, range: impl RangeBounds<usize>) -> Result<Residency> {
+        let span = range::checked(range, self.len(), "ask about", || "memory".to_owned())?;
+        let pages = Pages::small(self.region(), span)?;
+        let bytes = range::wide(span.offset())..range::wide(span.end());
+        Subject { cache: None, pages: Some(pages), writes: Writes::Never }
+            .draw(Residency::begin(bytes, range::wide(pages.lead()), page_bytes()), Detail::More)
+            .map_err(|cause| Error::os("ask which pages are in memory of", "memory", cause))
+    }
+}
+
+fn of_file(file: BorrowedFd<'_>, range: impl RangeBounds<u64>, detail: Detail) -> Result<Residency> {
+    let bytes = range::of_file(file, range, "ask about")?;
+    let lead = bytes.start % page_bytes();
+    let subject = Subject { cache: Some((file, bytes.start - lead)), pages: None, writes: Writes::Cached };
+    subject
+        .draw(Residency::begin(bytes, lead, page_bytes()), detail)
+        .map_err(|cause| Error::os("ask which pages are in memory of", range::name_of(file), cause))
+}
+
+fn page_bytes() -> u64 {
+    range::wide(page::size())
+}
+
+/// How much is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    Less,
+    More,
+}
+
+/// Whether the pages can be dirty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    /// As pages of a file's cache.
+    Cached,
+    /// There is no disk that they could go to.
+    Never,
+}
+
+/// Whose pages are asked about. They are counted from the first of the range.
+struct Subject<'a> {
+    /// The file whose cache the pages are, and the offset of the first.
+    cache: Option<(BorrowedFd<'a>, u64)>,
+    /// Where they are mapped, if they are.
+    pages: Option<Pages<'a>>,
+    writes: Writes,
+}
+
+impl Subject<'_> {
+    /// Asks everything about all pages of the picture.
+    fn draw(&self, mut picture: Residency, detail: Detail) -> io::Result<Residency> {
+        let total = picture.page_count();
+        let at_once = WINDOW / page_bytes();
+        let mut first = 0;
+        while first < total {
+            let count = at_once.min(total - first);
+            let mut states = vec![PageState::ABSENT; range::narrow(count)];
+            let stat = self.cache.map(|_| self.stat(first, count));
+            if self.presence(first, &mut states, stat.as_ref(), &mut picture)? {
+                self.writes(first, &mut states, stat.as_ref(), &mut picture)?;
+                if detail == Detail::More {
+                    self.look(first, &mut states, &mut picture)?;
+                }
+            }
+            picture.add(first, &states);
+            first += count;
+        }
+        if detail == Detail::Less {
+            picture.note(Question::Huge, WhyUntold::NotAsked);
+            picture.note(Question::Locked, WhyUntold::NotAsked);
+        }
+        Ok(picture)
+    }
+
+    /// Counts what is cached of some pages.
+    fn stat(&self, first: u64, count: u64) -> io::Result<CacheStat> {
+        let (file, offset) = self.cache.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+        kernel::cache_stat(file, offset + first * page_bytes(), count * page_bytes())
+    }
+
+    /// Finds out which pages are in memory; returns whether that could be found out.
+    fn presence(
+        &self,
+        first: u64,
+        states: &mut [PageState],
+        stat: Option<&io::Result<CacheStat>>,
+        picture: &mut Residency,
+    ) -> io::Result<bool> {
+        let count = range::wide(states.len());
+        match stat {
+            Some(Ok(stat)) if stat.cached == 0 => return Ok(true),
+            Some(Ok(stat)) if stat.cached >= count => {
+                states.fill(PageState::CACHED);
+                return Ok(true);
+            }
+            _ => {}
+        }
+        let mut answers = vec![0u8; states.len()];
+        match self.mincore(first, &mut answers) {
+            Ok(()) => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EACCES | libc::EPERM)) => {
+                if let Some(Ok(_)) = stat {
+                    return self.halve(first, states, Ask::Cached).map(|()| true);
+                }
+                picture.note(Question::Presence, WhyUntold::CannotMap);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        if answers.iter().all(|answer| answer & 1 == 1) {
+            // The truth, or what everybody is told who may not know.
+            match (stat, self.cache) {
+                (Some(Ok(_)), _) => return self.halve(first, states, Ask::Cached).map(|()| true),
+                (Some(Err(_)), Some((file, _))) if !permission::owns_or_may_write(file) => {
+                    picture.note(Question::Presence, WhyUntold::NotPermitted);
+                    return Ok(false);
+                }
+                _ => {}
+            }
+        }
+        for (state, answer) in states.iter_mut().zip(answers) {
+            if answer & 1 == 1 {
+                *state = PageState::CACHED;
+            }
+        }
+        Ok(true)
+    }
+
+    fn mincore(&self, first: u64, answers: &mut [u8]) -> io::Result<()> {
+        match (self.pages, self.cache) {
+            (Some(pages), _) => pages.residency(range::narrow(first), answers),
+            (None, Some((file, offset))) => {
+                let bytes = range::wide(answers.len()) * page_bytes();
+                Window::open(file, offset + first * page_bytes(), bytes)?.residency(answers)
+            }
+            (None, None) => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        }
+    }
+
+    /// Finds out which pages are dirty or being written back.
+    fn writes(
+        &self,
+        first: u64,
+        states: &mut [PageState],
+        stat: Option<&io::Result<CacheStat>>,
+        picture: &mut Residency,
+    ) -> io::Result<()> {
+        match stat {
+            Some(Ok(stat)) if stat.dirty == 0 && stat.writeback == 0 => Ok(()),
+            Some(Ok(_)) => self.halve(first, states, Ask::Writes),
+            Some(Err(error)) => {
+                let denied = matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+                let why = if denied { WhyUntold::NotPermitted } else { CACHESTAT };
+                picture.note(Question::Writes, why);
+                Ok(())
+            }
+            None => {
+                if self.writes == Writes::Cached {
+                    picture.note(Question::Writes, WhyUntold::NotAsked);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Asks cachestat about ever smaller halves, until all pages of each are in one state.
+    fn halve(&self, first: u64, states: &mut [PageState], ask: Ask) -> io::Result<()> {
+        let count = range::wide(states.len());
+        let stat = self.stat(first, count)?;
+        let counts: &[(u64, PageState)] = match ask {
+            Ask::Cached => &[(stat.cached, PageState::CACHED)],
+            Ask::Writes => &[(stat.dirty, PageState::DIRTY), (stat.writeback, PageState::WRITEBACK)],
+        };
+        if counts.iter().all(|&(pages, _)| pages == 0 || pages >= count) {
+            for state in states.iter_mut() {
+                for &(_, found) in counts.iter().filter(|&&(pages, _)| pages > 0) {
+                    // A page that is dirty is in memory, even if it was not when mincore was asked.
+                    *state = state.with(found).with(PageState::CACHED);
+                }
+            }
+            return Ok(());
+        }
+        let (left, right) = states.split_at_mut(states.len() / 2);
+        let middle = first + range::wide(left.len());
+        self.halve(first, left, ask)?;
+        self.halve(middle, right, ask)
+    }
+
+    /// Looks for huge and locked pages among those in memory.
+    fn look(&self, first: u64, states: &mut [PageState], picture: &mut Residency) -> io::Result<()> {
+        if let Some(pages) = self.pages {
+            mark_own_locks(pages, first, states)?;
+        }
+        let mut at = 0;
+        while at < states.len() {
+            let run = states[at..].iter().take_while(|state| state.is_cached()).count();
+            if run == 0 {
+                at += states[at..].iter().take_while(|state| !state.is_cached()).count();
+                continue;
+            }
+            self.look_at(first + range::wide(at), &mut states[at..at + run], picture)?;
+            at += run;
+        }
+        Ok(())
+    }
+
+    /// Looks at a run of pages that are in memory: through a window of our own where they are cached, where they are mapped
+    /// else.
+    fn look_at(&self, first: u64, states: &mut [PageState], picture: &mut Residency) -> io::Result<()> {
+        let bytes = range::wide(states.len()) * page_bytes();
+        let window;
+        let addresses = match (self.cache, self.pages) {
+            (Some((file, offset)), _) => match shown(file, offset + first * page_bytes(), bytes) {
+                Ok(shown) => {
+                    window = shown;
+                    window.addresses()
+                }
+                Err(why) => {
+                    picture.note(Question::Huge, why);
+                    picture.note(Question::Locked, why);
+                    return Ok(());
+                }
+            },
+            (None, Some(pages)) => {
+                let start = pages.addresses().start + range::narrow(first * page_bytes());
+                start..start + range::narrow(bytes)
+            }
+            (None, None) => return Ok(()),
+        };
+        let index = |address: usize| (address - addresses.start) / page::size();
+        let huge = pagemap::scan(addresses.clone(), pagemap::IS_HUGE, |found| {
+            for state in &mut states[index(found.start)..index(found.end)] {
+                *state = state.with(PageState::HUGE);
+            }
+        });
+        if huge.is_err() {
+            picture.note(Question::Huge, SCAN);
+        }
+        let locked = pagemap::flags(addresses.clone(), |address, flags| {
+            if flags & (pagemap::KPF_MLOCKED | pagemap::KPF_UNEVICTABLE) != 0 {
+                let state = &mut states[index(address)];
+                *state = state.with(PageState::LOCKED);
+            }
+        });
+        // What nobody else can map, nobody else can lock.
+        if locked.is_err() && self.cache.is_some() {
+            picture.note(Question::Locked, KPAGEFLAGS);
+        }
+        Ok(())
+    }
+}
+
+/// What cachestat is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Cached,
+    Writes,
+}
+
+/// Maps cached pages so that they can be looked at.
+fn shown(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<Window, WhyUntold> {
+    let window = Window::open(file, offset, bytes).map_err(|_| WhyUntold::CannotMap)?;
+    // A refusal costs read-ahead or a touch of the pages' age, nothing else.
+    let _refused = window.look_only();
+    match window.populate(0..window.addresses().len()) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(POPULATE),
+        // The file was cut, or a page was lost meanwhile: what is there can be looked at.
+        Ok(()) | Err(_) => Ok(window),
+    }
+}
+
+/// Marks pages in memory that this process has locked by itself.
+fn mark_own_locks(pages: Pages<'_>, first: u64, states: &mut [PageState]) -> io::Result<()> {
+    let start = pages.addresses().start + range::narrow(first * page_bytes());
+    let addresses = start..start + states.len() * page::size();
+    for vma in smaps::mappings(&addresses)?.iter().filter(|vma| vma.has_flag("lo")) {
+        let from = vma.addresses.start.max(addresses.start) - addresses.start;
+        let to = vma.addresses.end.min(addresses.end) - addresses.start;
+        for state in &mut states[from / page::size()..to / page::size()] {
+            if state.is_cached() {
+                *state = state.with(PageState::LOCKED);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::changes::testing::{cold_file, skip};
+    use crate::map::MapOptions;
+
+    const PAGE: u64 = 4096;
+
+    fn touch(file: &std::fs::File, page: u64) {
+        assert_eq!(file.read_at(&mut [0], page * PAGE).unwrap(), 1);
+    }
+
+    #[test]
+    fn only_the_page_that_was_read_is_cached() {
+        let Some(file) = cold_file("only_the_page_that_was_read_is_cached", 10 * 4096 + 100) else { return };
+        assert_eq!(residency(&file, ..).unwrap().totals().cached, 0);
+        touch(&file, 3);
+        let picture = residency(&file, ..).unwrap();
+        assert_eq!((picture.page_count(), picture.totals().cached), (11, 1));
+        assert!(picture.page(3).unwrap().is_cached());
+        let runs: Vec<_> = picture.ranges().map(|run| (run.range, run.state)).collect();
+        let (absent, cached) = (PageState::ABSENT, PageState::CACHED);
+        let end = 10 * PAGE + 100;
+        assert_eq!(runs, [(0..3 * PAGE, absent), (3 * PAGE..4 * PAGE, cached), (4 * PAGE..end, absent)]);
+        assert_eq!(picture.why_untold(Question::Huge), Some(WhyUntold::NotAsked));
+    }
+
+    #[test]
+    fn written_pages_are_dirty_until_they_are_synced() {
+        let Some(file) = cold_file("written_pages_are_dirty_until_they_are_synced", 64 * 4096) else {
+            return;
+        };
+        for page in [1, 2, 40] {
+            file.write_all_at(b"x", page * PAGE).unwrap();
+        }
+        let written = |page: PageState| page.is_dirty() || page.is_in_writeback();
+        let picture = residency(&file, ..).unwrap();
+        let dirty: Vec<_> = (0..64).filter(|&page| written(picture.page(page).unwrap())).collect();
+        assert_eq!(dirty, [1, 2, 40]);
+        file.sync_data().unwrap();
+        assert!(!residency(&file, ..).unwrap().pages().any(written));
+    }
+
+    #[test]
+    fn a_map_counts_from_its_own_first_byte_on_any_offset() {
+        let Some(file) = cold_file("a_map_counts_from_its_own_first_byte_on_any_offset", 8 * 4096) else {
+            return;
+        };
+        touch(&file, 2);
+        let map = MapOptions::new().offset(5000).map(&file).unwrap();
+        let picture = map.residency(..).unwrap();
+        assert_eq!(picture.page_count(), 7);
+        let cached: Vec<_> =
+            picture.ranges().filter(|run| run.state.is_cached()).map(|run| run.range).collect();
+        assert_eq!(cached, [2 * PAGE - 5000..3 * PAGE - 5000]);
+        let inside = map.residency(3200..3300).unwrap();
+        assert_eq!((inside.page_count(), inside.page(0)), (1, Some(PageState::CACHED)));
+        assert_eq!(inside.range(), 3200..3300);
+        assert_eq!(map.residency(8 * 4096..).unwrap_err().kind(), crate::ErrorKind::OutOfBounds);
+    }
+
+    #[test]
+    fn memory_is_present_where_it_was_touched() {
+        let mut memory = Memory::new(16 * 4096).unwrap();
+        memory[5 * 4096] = 1;
+        let picture = memory.residency(..).unwrap();
+        // Where huge pages are always made, one touch brings in more.
+        assert!(picture.page(5).unwrap().is_cached());
+        assert_eq!(picture.untold(), []);
+    }
+
+    #[test]
+    fn an_empty_file_and_an_empty_map_have_no_pages() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(residency(&file, ..).unwrap().page_count(), 0);
+        assert_eq!(Map::of(&file).unwrap().residency_in_detail(..).unwrap().page_count(), 0);
+    }
+
+    #[test]
+    fn a_pipe_is_refused() {
+        let (reader, _writer) = io::pipe().unwrap();
+        assert_eq!(residency(&reader, ..).unwrap_err().kind(), crate::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    #[allow(unsafe_code, reason = "changes what one thread may do")]
+    fn those_who_may_not_know_are_told_that_they_are_not_told() {
+        const NAME: &str = "those_who_may_not_know_are_told_that_they_are_not_told";
+        if !rustix::process::geteuid().is_root() {
+            return skip(NAME, "needs root, to become somebody else");
+        }
+        let Some(path) = tempfile::NamedTempFile::new().ok() else { return };
+        std::fs::write(path.path(), vec![1u8; 40_000]).unwrap();
+        let file = std::fs::File::open(path.path()).unwrap();
+        let whole = std::fs::File::open(path.path()).unwrap();
+        std::thread::spawn(move || {
+            // SAFETY: changes the file-system identity of this thread only.
+            unsafe { libc::setfsuid(65534) };
+            assert!(!permission::owns_or_may_write(file.as_fd()));
+            let picture = residency(&file, ..).unwrap();
+            match kernel::cache_stat(file.as_fd(), 0, 0) {
+                // Linux 6.5 to 6.12 tells everybody.
+                Ok(_) => assert_eq!(picture.totals().cached, 10),
+                Err(_) => {
+                    assert_eq!(picture.why_untold(Question::Presence), Some(WhyUntold::NotPermitted));
+                    assert_eq!(picture.totals().cached, 0);
+                }
+            }
+        })
+        .join()
+        .unwrap();
+        assert!(permission::owns_or_may_write(whole.as_fd()));
+        assert_eq!(residency(&whole, ..).unwrap().totals().cached, 10);
+    }
+
+    #[test]
+    #[allow(unsafe_code, reason = "locks pages")]
+    fn locked_pages_are_found() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7u8; 8 * 4096], 0).unwrap();
+        let map = Map::of(&file).unwrap();
+        let middle = Pages::small(map.region(), crate::Span::new(2 * 4096, 4096).unwrap()).unwrap();
+        // SAFETY: the page is the map's.
+        unsafe { kernel::lock(middle.base(), 4096, kernel::OnFault::No) }.unwrap();
+        let picture = map.residency_in_detail(..).unwrap();
+        let locked: Vec<_> =
+            picture.ranges().filter(|run| run.state.is_locked()).map(|run| run.range).collect();
+        assert_eq!(locked, [2 * PAGE..3 * PAGE]);
+        // The kernel marks a large folio only where all of it is locked at once.
+        let map = Map::of(&file).unwrap();
+        let whole = Pages::small(map.region(), crate::Span::new(0, 8 * 4096).unwrap()).unwrap();
+        // SAFETY: as above.
+        unsafe { kernel::lock(whole.base(), 8 * 4096, kernel::OnFault::No) }.unwrap();
+        let seen_from_outside = residency_in_detail(&file, ..).unwrap();
+        match seen_from_outside.why_untold(Question::Locked) {
+            None => assert_eq!(seen_from_outside.totals().locked, 8),
+            Some(why) => skip("locked_pages_are_found (from outside)", why),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_picture_agrees_with_the_kernel_page_by_page(
+            touched in proptest::collection::btree_set(0u64..200, 0..60), start in 0u64..400_000, len in 0u64..400_000,
+        ) {
+            let Some(file) = cold_file("the_picture_agrees_with_the_kernel_page_by_page", 200 * 4096) else { return Ok(()) };
+            for &page in &touched {
+                touch(&file, page);
+            }
+            let start = start.min(200 * PAGE);
+            let picture = residency(&file, start..(start + len).min(200 * PAGE)).unwrap();
+            for index in 0..picture.page_count() {
+                let page = start / PAGE + index;
+                let stat = kernel::cache_stat(file.as_fd(), page * PAGE, PAGE).unwrap();
+                prop_assert_eq!(picture.page(index).unwrap().is_cached(), stat.cached > 0, "page {}", page);
+            }
+        }
+    }
+}
