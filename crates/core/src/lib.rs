@@ -59,6 +59,8 @@ pub use error::{Error, ErrorKind, Fault, FaultKind, Result};
 pub use fault::{HandlerState, SignalReport, signal_report};
 pub use frozen::*;
 pub use intent::*;
+#[doc(hidden)]
+pub use map::mapping;
 pub use map::{
     Access, Commitment, CopyOnWrite, CoreDump, Executable, FileLock, ForkPolicy, HugePages, IntoSource, Map,
     MapOptions, Memory, Placement, Populate, RawMap, ReadOnly, ReadWrite, Readable, Source, Unmap, Writable,

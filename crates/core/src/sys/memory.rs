@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "memory-management calls; listed in docs/SOUNDNESS.md")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 
 fn check(result: libc::c_int) -> io::Result<()> {
@@ -37,7 +37,23 @@ pub(crate) unsafe fn map(
     backing: Backing<'_>,
 ) -> io::Result<NonNull<u8>> {
     let fd = backing.file.map_or(-1, |file| file.as_raw_fd());
-    let offset = i64::try_from(backing.offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+    // SAFETY: by this function's contract.
+    unsafe { map_descriptor(hint, len, protection, flags, fd, backing.offset) }
+}
+
+/// Maps as [`map`] does, by a descriptor's bare number: the kernel answers `EBADF` where it names no open file.
+///
+/// # Safety
+/// As for [`map`].
+pub(crate) unsafe fn map_descriptor(
+    hint: usize,
+    len: usize,
+    protection: i32,
+    flags: i32,
+    fd: RawFd,
+    offset: u64,
+) -> io::Result<NonNull<u8>> {
+    let offset = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
     let hint = std::ptr::without_provenance_mut(hint);
     // SAFETY: without MAP_FIXED nothing that exists is touched; with it, by this function's contract.
     let base = unsafe { libc::mmap(hint, len, protection, flags, fd, offset) };
