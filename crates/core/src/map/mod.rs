@@ -236,9 +236,9 @@ impl<A: Access> Map<A> {
     /// Where munmap(2) fails; the range is leaked then.
     pub fn close(mut self) -> Result<()> {
         let region = self.exclusive();
-        let (base, owned, is_here) = (region.base(), region.owned(), region.is_here());
+        let (base, owned) = (region.base(), region.owned());
         region.set_release(Release::Never);
-        if owned == 0 || !is_here {
+        if owned == 0 {
             return Ok(());
         }
         // SAFETY: the region is exclusive and will not unmap again; the map and every view of it end here.
@@ -303,7 +303,6 @@ impl<A: Access> Map<A> {
         let first = unsafe { Region::adopt(first) };
         // SAFETY: as above.
         let second = unsafe { Region::adopt(second) };
-        first.note_end();
         Ok((Self::new(first, lock), Self::new(second, None)))
     }
 
@@ -343,7 +342,6 @@ impl<A: Access> Map<A> {
             offset: raw.offset,
             private: raw.private,
         };
-        let end = origin.file_offset(raw.len);
         let base = std::ptr::NonNull::new(raw.base).ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", "its address is null")
         })?;
@@ -354,7 +352,7 @@ impl<A: Access> Map<A> {
             len: raw.len,
             capacity: raw.len,
             origin,
-            ticket: description.map(|description| registry::enter(description.identity, end)),
+            ticket: description.map(|description| registry::enter(description.identity)),
             release: Release::Background,
             unit: page::size(),
             only_in: None,
