@@ -1,30 +1,41 @@
 //! The proof: the real kernel, real processes, the real program.
 //!
-//! One binary with four lives, told apart at the top of [`main`]:
+//! One binary with two lives, told apart at the top of [`main`]:
 //!
 //! - the test runner (libtest's command line and output, through `libtest-mimic`);
 //! - a *role*: a child process that a test starts, to die of a signal, to be killed, or to serve a file system. Roles run
 //!   on the main thread of a fresh process, as a user's program does; a test function of the standard harness would run
-//!   on a helper thread, with the harness's words mixed into its output;
-//! - init of a small virtual machine (see `support::init`);
-//! - the program under test is built and run by `support::program`.
+//!   on a helper thread, with the harness's words mixed into its output.
 //!
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
+mod bad_input;
+mod forks;
+mod full_disk;
 mod infrastructure;
+mod io_errors;
+mod signals;
 mod support;
+mod truncation;
 
 use std::process::ExitCode;
 use support::suite::Suite;
 
 /// Every suite, from the foundations up.
-const SUITES: &[Suite] = &[infrastructure::SUITE, support::failing_fs::SUITE];
+const SUITES: &[Suite] = &[
+    infrastructure::SUITE,
+    support::failing_fs::SUITE,
+    truncation::SUITE,
+    full_disk::SUITE,
+    io_errors::SUITE,
+    signals::SUITE,
+    forks::SUITE,
+    bad_input::SUITE,
+    bad_input::spans::SUITE,
+];
 
 fn main() -> ExitCode {
-    if support::init::is_called_for() {
-        return support::init::run();
-    }
     if let Some(end) = support::process::play_role(SUITES) {
         return end;
     }

@@ -1,11 +1,12 @@
 //! What the tests stand on. Nothing here knows Mapwright: it is proven by `infrastructure` with plain system calls.
 
 pub(crate) mod failing_fs;
-pub(crate) mod init;
+pub(crate) mod fork;
 pub(crate) mod loop_device;
 pub(crate) mod mount;
 pub(crate) mod plain_map;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod sandbox;
 pub(crate) mod scratch;
 pub(crate) mod signals;

@@ -57,3 +57,18 @@ impl Drop for PlainMap {
         unsafe { libc::munmap(self.start.cast(), self.length) };
     }
 }
+
+/// Loads a byte from any address at all.
+pub(crate) fn load_anywhere(address: usize) -> u8 {
+    // SAFETY: none: the process is meant to die of it.
+    unsafe { ptr::with_exposed_provenance::<u8>(address).read_volatile() }
+}
+
+/// Replaces the page that holds this address by one of zeros. For use in handlers.
+pub(crate) fn put_zero_page_at(address: usize) {
+    let page = ptr::with_exposed_provenance_mut::<libc::c_void>(address & !4095);
+    let (access, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED);
+    // SAFETY: the page belongs to a `PlainMap`, which allows for others' changes.
+    let placed = unsafe { libc::mmap(page, 4096, access, flags, -1, 0) };
+    assert_eq!(placed, page);
+}

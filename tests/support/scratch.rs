@@ -1,6 +1,7 @@
 //! Temporary files and folders, on the disk of the build rather than in memory where there is one: tests of the page cache
 //! want a real file system under it.
 
+use super::random::Random;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,13 +22,19 @@ pub(crate) fn file(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Bytes of which no two pages are alike, so that a byte out of place shows.
+/// Bytes without repetition: a byte, page or block out of place shows.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(pattern_at).collect()
+    let words = u64::try_from(length.div_ceil(8)).unwrap();
+    let mut bytes: Vec<u8> = (0..words).flat_map(|word| mixed(word).to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
 }
 
 /// The byte of [`pattern`] at this place.
 pub(crate) fn pattern_at(at: usize) -> u8 {
-    let mixed = (at ^ (at >> 12).wrapping_mul(0x9E37_79B1)).to_le_bytes();
-    mixed[0] ^ mixed[1]
+    mixed(u64::try_from(at / 8).unwrap()).to_le_bytes()[at % 8]
+}
+
+fn mixed(number: u64) -> u64 {
+    Random::of_seed(number.wrapping_mul(0xD134_2543_DE82_EF95)).next()
 }

@@ -1,0 +1,176 @@
+//! What a forked child gets of its parent's maps, and what it must not touch.
+
+use crate::support::process::{self, Ended, Parent};
+use crate::support::suite::{role, suite};
+use crate::support::{fork, scratch};
+use mapwright::{FaultKind, ForkPolicy, Map, MapOptions, Memory, mapped_here};
+use std::fs::File;
+use std::sync::atomic::Ordering;
+
+suite!(
+    tests: [forked_children_get_what_was_promised],
+    roles: [
+        inherited_map_is_shared,
+        map_that_is_not_inherited_is_gone,
+        child_never_unmaps_what_it_did_not_inherit,
+        wiped_memory_is_zero_in_the_child_only,
+        private_memory_is_the_childs_own,
+        child_maps_and_unmaps_for_itself,
+        child_registers_its_own_maps,
+        large_map_is_unmapped_in_the_child,
+        grandchildren_too,
+    ],
+);
+
+/// Each in a process of its own, which has one thread when it forks.
+const ROLES: &[&str] = &[
+    role!(inherited_map_is_shared),
+    role!(map_that_is_not_inherited_is_gone),
+    role!(child_never_unmaps_what_it_did_not_inherit),
+    role!(wiped_memory_is_zero_in_the_child_only),
+    role!(private_memory_is_the_childs_own),
+    role!(child_maps_and_unmaps_for_itself),
+    role!(child_registers_its_own_maps),
+    role!(large_map_is_unmapped_in_the_child),
+    role!(grandchildren_too),
+];
+
+fn forked_children_get_what_was_promised() {
+    for role in ROLES {
+        let report = process::run(role, &[]);
+        assert_eq!(report.ended, Ended::Exit(0), "{role}: {report}");
+    }
+}
+
+const OK: Ended = Ended::Exit(0);
+
+fn inherited_map_is_shared(_parent: &mut Parent) {
+    let map = MapOptions::new().shared_memory(4096).unwrap();
+    let ended = fork::run(|| {
+        map.view().atomic::<u64>(8).unwrap().store(5, Ordering::Release).unwrap();
+    });
+    assert_eq!(ended, OK);
+    assert_eq!(map.view().atomic::<u64>(8).unwrap().load(Ordering::Acquire).unwrap(), 5);
+}
+
+fn map_that_is_not_inherited_is_gone(_parent: &mut Parent) {
+    let folder = scratch::folder();
+    let path = scratch::file(&folder, "file", &[7; 10_000]);
+    let map = MapOptions::new().fork(ForkPolicy::DontFork).open_mut(&path).unwrap();
+    let ended = fork::run(|| {
+        assert_eq!(map.view().load::<u64>(4096).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(map.view().store(4096, 1u8).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(map.view().fill(.., 1).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(map.view().atomic::<u32>(0).unwrap().fetch_add(1).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(map.view().find(b"x").unwrap_err().kind(), FaultKind::Gone);
+    });
+    assert_eq!(ended, OK);
+    assert_eq!(map.view().load::<u8>(4096).unwrap(), 7);
+}
+
+/// Where the parent's map was, the child has put something else; dropping the map there must leave it alone.
+fn child_never_unmaps_what_it_did_not_inherit(_parent: &mut Parent) {
+    let map = MapOptions::new().fork(ForkPolicy::DontFork).shared_memory(1 << 20).unwrap();
+    let place = map.as_ptr().addr();
+    let mut map = Some(map);
+    let ended = fork::run(|| {
+        let placement = mapwright::Placement::Exactly(place);
+        let mut own = MapOptions::new().placement(placement).memory(1 << 20).unwrap();
+        own.fill(3);
+        drop(map.take());
+        assert!(own.iter().all(|&byte| byte == 3));
+    });
+    assert_eq!(ended, OK);
+    map.unwrap().view().fill(.., 1).unwrap();
+}
+
+fn wiped_memory_is_zero_in_the_child_only(_parent: &mut Parent) {
+    let mut memory = MapOptions::new().fork(ForkPolicy::Wipe).memory(10_000).unwrap();
+    memory.fill(9);
+    assert_eq!(fork::run(|| assert!(memory.iter().all(|&byte| byte == 0))), OK);
+    assert!(memory.iter().all(|&byte| byte == 9));
+}
+
+fn private_memory_is_the_childs_own(_parent: &mut Parent) {
+    let mut memory = Memory::new(10_000).unwrap();
+    memory.fill(9);
+    let ended = fork::run(|| {
+        assert!(memory.iter().all(|&byte| byte == 9));
+        memory.fill(8);
+    });
+    assert_eq!(ended, OK);
+    assert!(memory.iter().all(|&byte| byte == 9));
+}
+
+fn child_maps_and_unmaps_for_itself(_parent: &mut Parent) {
+    let folder = scratch::folder();
+    let path = scratch::file(&folder, "file", &[7; 10_000]);
+    let before = Map::open(&path).unwrap();
+    let ended = fork::run(|| {
+        let own = Map::open(&path).unwrap();
+        assert!(own.view().equals(&[7; 10_000]).unwrap());
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert_eq!(own.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Truncated);
+        own.close().unwrap();
+    });
+    assert_eq!(ended, OK);
+    assert_eq!(before.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Truncated);
+}
+
+/// A lock of the registry that the parent held at the fork is not the child's.
+fn child_registers_its_own_maps(_parent: &mut Parent) {
+    let folder = scratch::folder();
+    let path = scratch::file(&folder, "file", &[7; 10_000]);
+    let file = File::open(&path).unwrap();
+    let parents = Map::open(&path).unwrap();
+    assert_eq!(mapped_here(&file).unwrap(), 1);
+    let ended = fork::run(|| {
+        let own = Map::open(&path).unwrap();
+        let count = mapped_here(&file).unwrap();
+        drop(own);
+        assert_eq!(mapped_here(&file).unwrap(), count - 1);
+    });
+    assert_eq!(ended, OK);
+    drop(parents);
+    assert_eq!(mapped_here(&file).unwrap(), 0);
+}
+
+/// The thread that unmaps what is large does not exist in the child.
+fn large_map_is_unmapped_in_the_child(_parent: &mut Parent) {
+    let before = MapOptions::new().shared_memory(128 << 20).unwrap();
+    drop(before);
+    let large = MapOptions::new().shared_memory(128 << 20).unwrap();
+    let mut large = Some(large);
+    let ended = fork::run(|| {
+        let place = large.as_ref().unwrap().as_ptr().addr();
+        drop(large.take());
+        crate::support::watchdog::until("the child has unmapped the range", || !is_mapped(place));
+    });
+    assert_eq!(ended, OK);
+    large.unwrap().view().store(0, 1u8).unwrap();
+}
+
+/// Whether this process has anything at an address.
+fn is_mapped(address: usize) -> bool {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().any(|line| {
+        let (start, rest) = line.split_once('-').unwrap();
+        let end = rest.split(' ').next().unwrap();
+        let number = |text| usize::from_str_radix(text, 16).unwrap();
+        (number(start)..number(end)).contains(&address)
+    })
+}
+
+fn grandchildren_too(_parent: &mut Parent) {
+    let map = MapOptions::new().fork(ForkPolicy::DontFork).shared_memory(4096).unwrap();
+    let ended = fork::run(|| {
+        let own = MapOptions::new().fork(ForkPolicy::DontFork).shared_memory(4096).unwrap();
+        own.view().store(0, 1u8).unwrap();
+        let ended = fork::run(|| {
+            assert_eq!(map.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
+            assert_eq!(own.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
+        });
+        assert_eq!(ended, OK);
+        assert_eq!(own.view().load::<u8>(0).unwrap(), 1);
+    });
+    assert_eq!(ended, OK);
+}
