@@ -66,8 +66,9 @@ impl CacheUsage {
 /// the kernel will not tell is no error: see [`CacheUsage::told_by`].
 ///
 /// # Kernel
-/// cachestat(2) (Linux 6.5): one call, whatever the size. Before that mincore(2), which knows less, takes longer, and says
-/// "resident" of everything to those who neither own the file nor may write it; they get [`WhyUntold::NotPermitted`].
+/// cachestat(2) (Linux 6.5): one call, whatever the size. Before that mincore(2), which knows less, takes
+/// longer, and says "resident" of everything to those who neither own the file nor may write it; they get
+/// [`WhyUntold::NotPermitted`].
 ///
 /// ```
 /// use mapwright_core::cache_usage;
@@ -123,14 +124,15 @@ pub fn cache_usage(file: impl AsFd, range: impl RangeBounds<u64>) -> Result<Cach
 
 /// Writes a range of a file back and drops it from memory; returns what is there afterwards.
 ///
-/// Pages that somebody has mapped, locked, or is using this moment stay. Only whole pages inside of the range go; the
-/// file's last page counts as whole.
+/// Pages that somebody has mapped, locked, or is using this moment stay. Only whole pages inside of the range
+/// go; the file's last page counts as whole.
 ///
 /// # Errors
 /// As [`cache_usage`], and `Io` where dirty pages could not be written.
 ///
 /// # Kernel
-/// sync_file_range(2), then posix_fadvise(2) with `POSIX_FADV_DONTNEED`. Files in memory (tmpfs) are not evicted by this.
+/// sync_file_range(2), then posix_fadvise(2) with `POSIX_FADV_DONTNEED`. Files in memory (tmpfs) are not
+/// evicted by this.
 ///
 /// ```
 /// use mapwright_core::{cache_usage, evict};
@@ -170,14 +172,16 @@ const STEP: u64 = 4 << 20;
 
 /// Brings a range of a file into memory and waits until it is there; returns how many bytes were brought.
 ///
-/// `progress` hears after each few megabytes how many bytes are done, and may stop the work. It is also the place to
-/// limit the rate. Bytes that are there already cost little; to skip them altogether, ask [`residency`] first.
+/// `progress` hears after each few megabytes how many bytes are done, and may stop the work. It is also the
+/// place to limit the rate. Bytes that are there already cost little; to skip them altogether, ask
+/// [`residency`] first.
 ///
 /// # Errors
 /// As [`cache_usage`], and `Io` where the file cannot be read.
 ///
 /// # Kernel
-/// posix_fadvise(2) with `POSIX_FADV_WILLNEED` 32 MiB ahead, then `MADV_POPULATE_READ` (Linux 5.14), or else reading.
+/// posix_fadvise(2) with `POSIX_FADV_WILLNEED` 32 MiB ahead, then `MADV_POPULATE_READ` (Linux 5.14), or else
+/// reading.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -223,7 +227,8 @@ fn populate(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> io::Result<()> {
     window.populate(0..window.addresses().len())
 }
 
-/// Reads what could not be populated: on an old kernel, where mapping is not possible, or to learn what the matter is.
+/// Reads what could not be populated: on an old kernel, where mapping is not possible, or to learn what the
+/// matter is.
 fn read(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> Result<()> {
     let mut buffer = vec![0u8; 1 << 20];
     let mut at = bytes.start;
@@ -245,11 +250,12 @@ fn read(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> Result<()> {
 }
 
 impl<A: Access> Map<A> {
-    /// Counts how much of a range is in memory, dirty, being written back, and evicted. Offsets are the map's.
+    /// Counts how much of a range is in memory, dirty, being written back, and evicted. Offsets are the
+    /// map's.
     ///
     /// # Errors
-    /// `OutOfBounds` where the range ends beyond the map, or the map beyond a file that was truncated; `InvalidInput` where
-    /// the map shows memory.
+    /// `OutOfBounds` where the range ends beyond the map, or the map beyond a file that was truncated;
+    /// `InvalidInput` where the map shows memory.
     ///
     /// # Kernel
     /// As the function [`cache_usage`].
@@ -258,15 +264,15 @@ impl<A: Access> Map<A> {
         cache_usage(file, bytes)
     }
 
-    /// Writes a range back and drops it from memory, this map's own hold on its pages included; returns what is there
-    /// afterwards.
+    /// Writes a range back and drops it from memory, this map's own hold on its pages included; returns what
+    /// is there afterwards.
     ///
     /// # Errors
     /// As [`Map::cache_usage`], and `Io` where dirty pages could not be written.
     ///
     /// # Kernel
-    /// `MADV_DONTNEED` on the map (not on a copy-on-write one, which would lose what was written), then as the
-    /// function [`evict`].
+    /// `MADV_DONTNEED` on the map (not on a copy-on-write one, which would lose what was written), then as
+    /// the function [`evict`].
     ///
     /// ```
     /// use mapwright_core::{Map, Populate, MapOptions};

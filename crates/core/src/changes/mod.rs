@@ -1,7 +1,7 @@
 //! Changes to a map while it lives, and questions about it.
 //!
-//! Callers name bytes; the kernel changes pages. `range` checks the first against the map or file, `pages` finds the second,
-//! and nothing else here computes an address.
+//! Callers name bytes; the kernel changes pages. `range` checks the first against the map or file, `pages`
+//! finds the second, and nothing else here computes an address.
 //!
 //! - `residency` (with `states`, `window`): which pages are in memory
 //! - `cache`: the same in totals; making a file's cache smaller or larger

@@ -1,8 +1,8 @@
 //! From bytes to whole pages: what the kernel can be asked to change.
 //!
-//! Callers name bytes, the kernel changes pages. [`Pages`] is the one way from the first to the second: checked against the
-//! region, rounded outward or inward, and refused in a forked child that did not inherit the range, where something
-//! else may be mapped by now.
+//! Callers name bytes, the kernel changes pages. [`Pages`] is the one way from the first to the second:
+//! checked against the region, rounded outward or inward, and refused in a forked child that did not inherit
+//! the range, where something else may be mapped by now.
 
 #![allow(unsafe_code, reason = "computes addresses inside of owned ranges; listed in docs/SOUNDNESS.md")]
 
@@ -13,12 +13,12 @@ use std::ptr::NonNull;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::region::Region;
 use crate::span::Span;
-use crate::sys::{fork, memory as kernel, page};
+use crate::sys::{memory as kernel, page};
 
 /// Whole pages of a region.
 //
-// Invariant: `from..from + len` lies inside the region's owned range, in the part that is mapped (not in its guards), and
-// this process inherited the range or made it.
+// Invariant: `from..from + len` lies inside the region's owned range, in the part that is mapped (not in its
+// guards), and this process inherited the range or made it.
 #[derive(Clone, Copy)]
 pub(crate) struct Pages<'a> {
     region: &'a Region,
@@ -32,10 +32,11 @@ pub(crate) struct Pages<'a> {
 pub(super) enum Rounding {
     /// Every page that holds one of the bytes.
     Outward,
-    /// Only pages all of whose bytes were named. A page at the map's edge counts as whole where every byte that the map shows
-    /// of it was named.
+    /// Only pages all of whose bytes were named. A page at the map's edge counts as whole where every byte
+    /// that the map shows of it was named.
     Inward,
-    /// As `Inward`, but a page at the edge counts only if it was named to its last byte: the file may go on there.
+    /// As `Inward`, but a page at the edge counts only if it was named to its last byte: the file may go on
+    /// there.
     InwardStrictly,
 }
 
@@ -52,7 +53,7 @@ impl<'a> Pages<'a> {
 
     fn in_units(region: &'a Region, span: Span, rounding: Rounding, unit: usize) -> Result<Self> {
         assert!(span.end() <= region.capacity(), "{span} lies in {} bytes", region.capacity());
-        if region.only_in().is_some_and(|generation| generation != fork::generation()) {
+        if !region.is_here() {
             let why = "this process was forked without it (ForkPolicy::DontFork)";
             return Err(Error::new(ErrorKind::NotFound, "change", "a map", why));
         }

@@ -1,10 +1,10 @@
 //! Which pages are in memory: the kernel is asked, its silence is reported, and its lies are not repeated.
 //!
-//! mincore(2) answers page by page, but says "resident" to everything where the caller neither owns the file nor may
-//! write it. cachestat(2) (Linux 6.5) counts, needs no mapping, and refuses such callers since 6.13. So cachestat
-//! is asked first: often one call settles everything; where it and mincore disagree, cachestat is asked again for
-//! halves. Dirty pages and write-back are found in the same way. Huge and locked pages are looked for only
-//! [in detail](residency_in_detail).
+//! mincore(2) answers page by page, but says "resident" to everything where the caller neither owns the file
+//! nor may write it. cachestat(2) (Linux 6.5) counts, needs no mapping, and refuses such callers since 6.13.
+//! So cachestat is asked first: often one call settles everything; where it and mincore disagree, cachestat
+//! is asked again for halves. Dirty pages and write-back are found in the same way. Huge and locked pages are
+//! looked for only [in detail](residency_in_detail).
 
 use std::io;
 use std::ops::RangeBounds;
@@ -58,9 +58,9 @@ pub fn residency(file: impl AsFd, range: impl RangeBounds<u64>) -> Result<Reside
 /// As [`residency`].
 ///
 /// # Kernel
-/// `PAGEMAP_SCAN` (Linux 6.7) finds pages that are mapped as parts of huge pages; `/proc/kpageflags`, for the superuser only,
-/// finds locked ones (a large folio only where all of it was locked at once). What cannot be found out is reported by
-/// [`Residency::why_untold`].
+/// `PAGEMAP_SCAN` (Linux 6.7) finds pages that are mapped as parts of huge pages; `/proc/kpageflags`, for the
+/// superuser only, finds locked ones (a large folio only where all of it was locked at once). What cannot be
+/// found out is reported by [`Residency::why_untold`].
 ///
 /// ```
 /// use mapwright_core::{Question, residency_in_detail};
@@ -78,7 +78,8 @@ pub fn residency_in_detail(file: impl AsFd, range: impl RangeBounds<u64>) -> Res
 }
 
 impl<A: Access> Map<A> {
-    /// Tells for each page of a range whether it is in memory, dirty, or being written back. Offsets are the map's.
+    /// Tells for each page of a range whether it is in memory, dirty, or being written back. Offsets are the
+    /// map's.
     ///
     /// # Errors
     /// `OutOfBounds` where the range ends beyond the map. What the kernel will not tell is no error: see
@@ -354,8 +355,8 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// Looks at a run of pages that are in memory: through a window of our own where they are cached, where they are mapped
-    /// else.
+    /// Looks at a run of pages that are in memory: through a window of our own where they are cached, where
+    /// they are mapped else.
     fn look_at(&self, first: u64, states: &mut [PageState], picture: &mut Residency) -> io::Result<()> {
         let bytes = range::wide(states.len()) * page_bytes();
         let window;
@@ -582,10 +583,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn the_picture_agrees_with_the_kernel_page_by_page(
-            touched in proptest::collection::btree_set(0u64..200, 0..60), start in 0u64..400_000, len in 0u64..400_000,
+        fn the_picture_agrees_with_the_kernel(
+            touched in proptest::collection::btree_set(0u64..200, 0..60),
+            start in 0u64..400_000,
+            len in 0u64..400_000,
         ) {
-            let Some(file) = cold_file("the_picture_agrees_with_the_kernel_page_by_page", 200 * 4096) else { return Ok(()) };
+            let Some(file) = cold_file("the_picture_agrees_with_the_kernel", 200 * 4096) else { return Ok(()) };
             for &page in &touched {
                 touch(&file, page);
             }

@@ -113,8 +113,8 @@ pub enum Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhyUntold {
-    /// The kernel hides the cache of files that the caller neither owns nor may write: mincore(2) calls every page
-    /// resident, cachestat(2) refuses.
+    /// The kernel hides the cache of files that the caller neither owns nor may write: mincore(2) calls every
+    /// page resident, cachestat(2) refuses.
     NotPermitted,
     /// The kernel has no such call; the text names it and the first version that has it.
     KernelLacks(&'static str),
@@ -310,11 +310,15 @@ mod tests {
     proptest! {
         #[test]
         fn runs_and_pages_tell_the_same(
-            bits in proptest::collection::vec(0u8..32, 1..60), lead in 0u64..4096, cut in 0u64..4096, chunk in 1usize..9,
+            bits in proptest::collection::vec(0u8..32, 1..60),
+            lead in 0u64..4096,
+            cut in 0u64..4096,
+            chunk in 1usize..9,
         ) {
             let states: Vec<PageState> = bits.iter().map(|&bits| PageState(bits)).collect();
             let pages = states.len() as u64;
-            let bytes = (pages * 4096 - lead).saturating_sub(cut).max((pages * 4096 - lead).saturating_sub(4095)).max(1);
+            let whole = pages * 4096 - lead;
+            let bytes = whole.saturating_sub(cut).max(whole.saturating_sub(4095)).max(1);
             let mut picture = Residency::begin(1000..1000 + bytes, lead, 4096);
             for (index, part) in states.chunks(chunk).enumerate() {
                 picture.add((index * chunk) as u64, part);
@@ -327,8 +331,11 @@ mod tests {
             let runs: Vec<PageRun> = picture.ranges().collect();
             prop_assert_eq!(runs[0].range.start, 1000);
             prop_assert_eq!(runs[runs.len() - 1].range.end, 1000 + bytes);
-            prop_assert!(runs.windows(2).all(|two| two[0].range.end == two[1].range.start && two[0].state != two[1].state));
-            prop_assert_eq!(picture.totals().cached, states.iter().filter(|state| state.is_cached()).count() as u64);
+            for two in runs.windows(2) {
+                prop_assert!(two[0].range.end == two[1].range.start && two[0].state != two[1].state);
+            }
+            let cached = states.iter().filter(|state| state.is_cached()).count();
+            prop_assert_eq!(picture.totals().cached, cached as u64);
         }
     }
 }

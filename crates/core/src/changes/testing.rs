@@ -38,7 +38,8 @@ pub(crate) fn cold_file(test: &str, bytes: usize) -> Option<File> {
 /// Runs `child` in a forked process; returns its exit status, or the negated signal that ended it.
 #[allow(unsafe_code, reason = "a test forks")]
 pub(crate) fn in_child(child: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the child runs `child` only, which the callers keep to system calls and this crate, and leaves by _exit.
+    // SAFETY: the child runs `child` only, which the callers keep to system calls and this crate, and leaves
+    // by _exit.
     match unsafe { libc::fork() } {
         0 => {
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);

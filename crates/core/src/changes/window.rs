@@ -10,7 +10,8 @@ use std::ptr::NonNull;
 use crate::sys::memory::{self as kernel, Backing};
 use crate::sys::page;
 
-/// How much of a file is mapped at once: small enough to fit beside everything else, large enough to cost few calls.
+/// How much of a file is mapped at once: small enough to fit beside everything else, large enough to cost few
+/// calls.
 pub(super) const WINDOW: u64 = 1 << 30;
 
 /// Whole pages of a file, mapped for reading. Its bytes are never read here, so a truncation cannot hurt.

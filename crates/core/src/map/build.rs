@@ -35,7 +35,8 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
     let Description { kind, identity, block } = source.describe()?;
     let len = visible_len(options, &source, kind)?;
     let lock = options.lock.map(|lock| HeldLock::take(&source, lock)).transpose()?;
-    let ticket = Some(registry::enter(identity));
+    let end = options.offset.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+    let ticket = Some(registry::enter(identity, end));
     let origin = Origin {
         source: Some(source),
         kind: Some(kind),

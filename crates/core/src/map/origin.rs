@@ -9,7 +9,7 @@ use crate::error::FaultKind;
 use crate::fault::raw::Trap;
 use crate::map::source::Source;
 use crate::sys::file::{self, Kind};
-use crate::sys::page;
+use crate::sys::{page, pagemap};
 
 /// What an access wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,10 @@ impl Origin {
     pub(crate) fn diagnose(&self, offset: usize, wanted: Wanted, trap: Trap) -> Diagnosis {
         if trap.signal() == Some(libc::SIGSEGV) {
             return match trap.si_code() {
+                // The kernel reports a page guarded by MADV_GUARD_INSTALL as one that is not mapped.
+                SEGV_MAPERR if pagemap::is_mapped(trap.address) => {
+                    Diagnosis::Fault(FaultKind::Protected, libc::EACCES)
+                }
                 SEGV_MAPERR | SI_KERNEL => Diagnosis::Fault(FaultKind::Gone, 0),
                 _ => Diagnosis::Fault(FaultKind::Protected, libc::EACCES),
             };

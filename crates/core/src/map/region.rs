@@ -20,6 +20,7 @@
 #![allow(unsafe_code, reason = "owns mappings; listed in docs/SOUNDNESS.md")]
 
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Fault, FaultKind};
@@ -53,8 +54,8 @@ pub(crate) struct Region {
     looked_at: AtomicBool,
     /// Asks background helpers, who hold the region too, to let go.
     stop: AtomicBool,
-    /// Set where children do not inherit the range: the process that may unmap it.
-    only_in: Option<Generation>,
+    /// Set where children do not inherit the range, or not all of it: the process that may unmap it.
+    only_in: OnceLock<Generation>,
 }
 
 /// How a range is given back.
@@ -99,6 +100,7 @@ impl Region {
         assert!(len <= capacity, "a region of {len} bytes has a capacity of {capacity}");
         assert!(before.checked_add(capacity).is_some_and(|end| end <= owned || capacity == 0));
         let (len, stop, looked_at) = (AtomicUsize::new(len), AtomicBool::new(false), AtomicBool::new(false));
+        let only_in = only_in.map_or_else(OnceLock::new, OnceLock::from);
         Self { base, owned, before, len, capacity, origin, ticket, release, unit, looked_at, stop, only_in }
     }
 
@@ -151,6 +153,21 @@ impl Region {
     pub(crate) fn set_len(&self, len: usize) {
         assert!(len <= self.capacity, "{len} bytes do not fit into a capacity of {}", self.capacity);
         self.len.store(len, Ordering::Release);
+        self.note_end();
+    }
+
+    /// Tells the registry where in its file the map ends now.
+    pub(crate) fn note_end(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.set_end(self.origin.file_offset(self.len()));
+        }
+    }
+
+    /// Makes at least `len` bytes visible, within the capacity.
+    pub(crate) fn raise_len(&self, len: usize) {
+        assert!(len <= self.capacity, "{len} bytes do not fit into a capacity of {}", self.capacity);
+        self.len.fetch_max(len, Ordering::AcqRel);
+        self.note_end();
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -167,9 +184,11 @@ impl Region {
 
     /// The pages that are mapped, without the guards around them: an offset from `base`, and a length.
     pub(crate) fn body(&self) -> (usize, usize) {
-        let from = page::round_down(self.before);
-        let to = (self.before + self.capacity).next_multiple_of(self.unit).min(self.owned);
-        (from, to.saturating_sub(from))
+        // By the address, which is aligned; a guard before it need not be a multiple of a huge page.
+        let lead = self.start().addr() % self.unit;
+        let from = self.before.saturating_sub(lead);
+        let len = (lead + self.capacity).next_multiple_of(self.unit).min(self.owned - from);
+        (from, len)
     }
 
     pub(crate) fn before(&self) -> usize {
@@ -205,7 +224,17 @@ impl Region {
     }
 
     pub(crate) fn only_in(&self) -> Option<Generation> {
-        self.only_in
+        self.only_in.get().copied()
+    }
+
+    /// Says that from now on children may lack a part of the range: they must neither change nor unmap it.
+    pub(crate) fn keep_to_this_process(&self) {
+        self.only_in.get_or_init(fork::generation);
+    }
+
+    /// Tells whether this process made the range or inherited it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.only_in().is_none_or(|generation| generation == fork::generation())
     }
 
     pub(crate) fn release(&self) -> Release {
@@ -214,10 +243,6 @@ impl Region {
 
     pub(crate) fn set_release(&mut self, release: Release) {
         self.release = release;
-    }
-
-    pub(crate) fn set_only_in(&mut self, generation: Option<Generation>) {
-        self.only_in = generation;
     }
 
     /// Replaces the range after it was moved, grown or cut by the kernel.
@@ -230,6 +255,7 @@ impl Region {
         self.owned = owned;
         self.capacity = capacity;
         self.len.store(len, Ordering::Release);
+        self.note_end();
     }
 
     /// Copies out of the range. On a fault everything before it has been copied.
@@ -382,7 +408,7 @@ impl Drop for Region {
             return;
         }
         // Invariant 4: a child that did not inherit the range may have something else there.
-        if self.only_in.is_some_and(|generation| generation != fork::generation()) {
+        if !self.is_here() {
             return;
         }
         if self.release == Release::Background && self.is_slow_to_unmap() {

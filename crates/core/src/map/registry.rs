@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, Result};
@@ -27,7 +27,35 @@ const SHARDS: usize = 16;
 #[derive(Default)]
 struct Entry {
     maps: usize,
+    /// Where the maps end in the file. The first stands apart: most files have one, and it costs no allocation.
+    end: u64,
+    more_ends: Vec<u64>,
     shared: Weak<Map<ReadOnly>>,
+}
+
+impl Entry {
+    fn add(&mut self, end: u64) {
+        if self.maps == 0 {
+            self.end = end;
+        } else {
+            self.more_ends.push(end);
+        }
+        self.maps += 1;
+    }
+
+    fn remove(&mut self, end: u64) {
+        self.maps = self.maps.saturating_sub(1);
+        if self.end == end {
+            self.end = self.more_ends.pop().unwrap_or(0);
+        } else if let Some(index) = self.more_ends.iter().position(|&other| other == end) {
+            self.more_ends.swap_remove(index);
+        }
+    }
+
+    /// Where the map that reaches furthest ends.
+    fn furthest(&self) -> u64 {
+        self.more_ends.iter().copied().fold(self.end, u64::max)
+    }
 }
 
 type Shard = Mutex<HashMap<Identity, Entry, BuildHasherDefault<Mix>>>;
@@ -60,6 +88,8 @@ impl Hasher for Mix {
 pub(crate) struct Ticket {
     identity: Identity,
     generation: Generation,
+    /// Where the map ends in the file.
+    end: AtomicU64,
 }
 
 static CURRENT: AtomicPtr<Registry> = AtomicPtr::new(std::ptr::null_mut());
@@ -97,22 +127,37 @@ impl Registry {
     }
 }
 
-/// Counts a new map of a file.
-pub(crate) fn enter(identity: Identity) -> Ticket {
+/// Counts a new map of a file, which ends at this byte of it.
+pub(crate) fn enter(identity: Identity, end: u64) -> Ticket {
     let registry = registry();
-    registry.shard(identity).entry(identity).or_default().maps += 1;
-    Ticket { identity, generation: registry.generation }
+    registry.shard(identity).entry(identity).or_default().add(end);
+    Ticket { identity, generation: registry.generation, end: AtomicU64::new(end) }
 }
 
 impl Ticket {
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
+
+    /// Notes that the map now ends elsewhere in the file.
+    pub(crate) fn set_end(&self, end: u64) {
+        let registry = registry();
+        if registry.generation != self.generation {
+            return;
+        }
+        let mut shard = registry.shard(self.identity);
+        // Under the lock, so that two who change one map agree with the entry on what it was.
+        let before = self.end.swap(end, Ordering::Relaxed);
+        if let Some(entry) = shard.get_mut(&self.identity) {
+            entry.remove(before);
+            entry.add(end);
+        }
+    }
 }
 
 impl Clone for Ticket {
     fn clone(&self) -> Self {
-        enter(self.identity)
+        enter(self.identity, self.end.load(Ordering::Relaxed))
     }
 }
 
@@ -124,12 +169,17 @@ impl Drop for Ticket {
         }
         let mut shard = registry.shard(self.identity);
         if let Some(entry) = shard.get_mut(&self.identity) {
-            entry.maps = entry.maps.saturating_sub(1);
+            entry.remove(self.end.load(Ordering::Relaxed));
             if entry.maps == 0 {
                 shard.remove(&self.identity);
             }
         }
     }
+}
+
+/// Returns where the map of a file that reaches furthest ends, if this process has any.
+pub(crate) fn furthest_end(identity: Identity) -> Option<u64> {
+    registry().shard(identity).get(&identity).filter(|entry| entry.maps > 0).map(Entry::furthest)
 }
 
 /// Returns the shared map of a file, if one lives.
@@ -141,17 +191,17 @@ pub(crate) fn shared(identity: Identity) -> Option<Arc<Map<ReadOnly>>> {
 pub(crate) fn share(identity: Identity, map: Arc<Map<ReadOnly>>) -> Arc<Map<ReadOnly>> {
     let mut shard = registry().shard(identity);
     let entry = shard.entry(identity).or_default();
-    match entry.shared.upgrade() {
-        // The loser is dropped after the lock: its ticket wants the same shard.
-        Some(faster) if faster.len() >= map.len() => {
-            drop(shard);
-            faster
-        }
+    let current = entry.shared.upgrade();
+    let chosen = match &current {
+        Some(faster) if faster.len() >= map.len() => Arc::clone(faster),
         _ => {
             entry.shared = Arc::downgrade(&map);
-            map
+            Arc::clone(&map)
         }
-    }
+    };
+    // Before either map may go: a map's ticket wants the same shard when it is dropped.
+    drop(shard);
+    chosen
 }
 
 /// Counts the maps of a file that this process holds now.
@@ -173,4 +223,25 @@ pub fn mapped_here(file: impl AsFd) -> Result<usize> {
     let Description { identity, .. } =
         file::describe(file.as_fd()).map_err(|cause| Error::os("examine", "a file's maps", cause))?;
     Ok(registry().shard(identity).get(&identity).map_or(0, |entry| entry.maps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_furthest_end_follows_the_maps_that_live() {
+        let identity = Identity { device: u64::MAX, inode: 1 };
+        assert_eq!(furthest_end(identity), None);
+        let (near, far) = (enter(identity, 10), enter(identity, 30));
+        let copy = near.clone();
+        assert_eq!(furthest_end(identity), Some(30));
+        copy.set_end(40);
+        assert_eq!(furthest_end(identity), Some(40));
+        drop(copy);
+        drop(far);
+        assert_eq!(furthest_end(identity), Some(10));
+        drop(near);
+        assert_eq!(furthest_end(identity), None);
+    }
 }

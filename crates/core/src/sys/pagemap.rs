@@ -1,4 +1,5 @@
-//! What the kernel says about single pages of this process: `/proc/self/pagemap` and `/proc/kpageflags` (proc(5)).
+//! What the kernel says about single pages of this process: `/proc/self/pagemap` and `/proc/kpageflags`
+//! (proc(5)).
 
 #![allow(unsafe_code, reason = "one ioctl that fills a local array; listed in docs/SOUNDNESS.md")]
 
@@ -49,8 +50,8 @@ pub(crate) fn scan(
             category_anyof_mask: 0,
             return_mask: categories,
         };
-        // SAFETY: both structures are locals laid out as the kernel's (linux/fs.h), and the array's length is given. The call
-        // only reads about address space.
+        // SAFETY: both structures are locals laid out as the kernel's (linux/fs.h), and the array's length is
+        // given. The call only reads about address space.
         let count =
             unsafe { libc::ioctl(pagemap.as_raw_fd(), libc::Ioctl::from(PAGEMAP_SCAN), &raw mut arguments) };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
@@ -103,6 +104,14 @@ pub(crate) fn flags(range: Range<usize>, mut each: impl FnMut(usize, u64)) -> io
         done += step;
     }
     Ok(())
+}
+
+/// Tells whether anything is mapped at an address, accessible or not.
+pub(crate) fn is_mapped(address: usize) -> bool {
+    let mut answer = 0u8;
+    let page_start = std::ptr::without_provenance_mut(page::round_down(address));
+    // SAFETY: mincore touches no memory but the answer, one byte for the one page asked about.
+    unsafe { libc::mincore(page_start, page::size(), &raw mut answer) == 0 }
 }
 
 fn word(bytes: &[u8]) -> u64 {

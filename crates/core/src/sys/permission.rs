@@ -6,7 +6,8 @@ use rustix::fs::{Access, AtFlags};
 
 use super::file;
 
-/// Tells whether the thread owns the file or may write it: the kernel's own test before it reveals what is cached.
+/// Tells whether the thread owns the file or may write it: the kernel's own test before it reveals what is
+/// cached.
 pub(crate) fn owns_or_may_write(fd: BorrowedFd<'_>) -> bool {
     let may_write = || {
         rustix::fs::accessat(rustix::fs::CWD, file::proc_path(fd), Access::WRITE_OK, AtFlags::EACCESS).is_ok()
@@ -14,7 +15,8 @@ pub(crate) fn owns_or_may_write(fd: BorrowedFd<'_>) -> bool {
     owns(fd).unwrap_or(false) || may_write()
 }
 
-/// Tells whether the thread's file-system identity is the file's owner, or may act as any owner (`CAP_FOWNER`).
+/// Tells whether the thread's file-system identity is the file's owner, or may act as any owner
+/// (`CAP_FOWNER`).
 fn owns(fd: BorrowedFd<'_>) -> Option<bool> {
     const CAP_FOWNER: u32 = 3;
     let owner = rustix::fs::fstat(fd).ok()?.st_uid;

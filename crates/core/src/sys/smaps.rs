@@ -1,4 +1,5 @@
-//! What `/proc/self/smaps` says about mappings (proc(5)). Reading it walks the page tables: for reports, not for hot paths.
+//! What `/proc/self/smaps` says about mappings (proc(5)). Reading it walks the page tables: for reports, not
+//! for hot paths.
 
 use std::io;
 use std::ops::Range;
@@ -18,7 +19,8 @@ impl Vma {
         usize::try_from(kib.saturating_mul(1024)).unwrap_or(usize::MAX)
     }
 
-    /// Returns whether one of the two-letter flags is set: `lo` locked, `hg` huge pages wanted, `nh` not wanted…
+    /// Returns whether one of the two-letter flags is set: `lo` locked, `hg` huge pages wanted, `nh` not
+    /// wanted…
     pub(crate) fn has_flag(&self, flag: &str) -> bool {
         self.flags.split_ascii_whitespace().any(|set| set == flag)
     }
