@@ -21,6 +21,6 @@ pub(crate) use fixture::{Fixture, Folder};
 pub(crate) use machine::Machine;
 pub(crate) use meter::Meter;
 pub(crate) use report::{Format, Report};
-pub(crate) use row::{Cache, Peer, Role, Row, RowPlan, Target};
+pub(crate) use row::{Cache, Clock, Peer, Role, Row, RowPlan, Target};
 pub(crate) use run::{Settings, run};
 pub(crate) use unit::Unit;

@@ -45,6 +45,7 @@ struct Line<'row> {
     ratio: Option<f64>,
     spread: f64,
     note: String,
+    clock: &'row str,
     cache: &'row str,
     rounds: usize,
     bytes_touched: u64,
@@ -117,11 +118,11 @@ impl<Output: Write> Report<Output> {
 
     fn table(&mut self, row: &Row, rounds: usize, measured: &[Measured]) -> Result<()> {
         let touched = binary(row.bytes_touched);
-        let (name, cache) = (row.name, row.cache.word());
+        let (name, clock, cache) = (row.name, row.clock.words(), row.cache.word());
+        let about = &row.about;
         writeln!(
             self.output,
-            "{name}: {} ({cache}, {touched} touched, median of {rounds} rounds)",
-            row.about
+            "{name}: {about} ({cache}, {touched} touched, {clock}, median of {rounds} rounds)"
         )?;
         let mut table = Table::new();
         table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
@@ -155,6 +156,7 @@ impl<Output: Write> Report<Output> {
                 ratio: comparison.map(|found| found.ratio),
                 spread: comparison.map_or(peer.spread, |found| found.spread),
                 note: self.note(row, peer),
+                clock: row.clock.words(),
                 cache: row.cache.word(),
                 rounds,
                 bytes_touched: row.bytes_touched,

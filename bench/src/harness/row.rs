@@ -21,6 +21,7 @@ pub(crate) struct Row {
     /// What is done, in one line.
     pub(crate) about: String,
     pub(crate) unit: Unit,
+    pub(crate) clock: Clock,
     pub(crate) cache: Cache,
     /// How many bytes of the file the work looks at or writes.
     pub(crate) bytes_touched: u64,
@@ -28,6 +29,25 @@ pub(crate) struct Row {
     pub(crate) rounds: usize,
     pub(crate) peers: Vec<Peer>,
     pub(crate) targets: Vec<Target>,
+}
+
+/// What time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The clock on the wall: everything that makes the caller wait counts.
+    Wall,
+    /// The time that the calling thread was on a processor: for work that never waits and that no other thread does,
+    /// so that other programs on the machine are not counted.
+    Processor,
+}
+
+impl Clock {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Wall => "wall time",
+            Self::Processor => "processor time",
+        }
+    }
 }
 
 /// The state of the page cache before each sample.
@@ -78,6 +98,10 @@ impl Peer {
         work: impl FnMut(&mut Meter) -> Result<()> + 'static,
     ) -> Self {
         Self { name, role, work: Box::new(work) }
+    }
+
+    pub(crate) fn ours(work: impl FnMut(&mut Meter) -> Result<()> + 'static) -> Self {
+        Self::new(Role::Ours, "mapwright", work)
     }
 
     pub(crate) fn rival(name: &'static str, work: impl FnMut(&mut Meter) -> Result<()> + 'static) -> Self {

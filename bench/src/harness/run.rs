@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::cache::Eviction;
 use super::meter::{Meter, Sample};
-use super::row::{Cache, Peer, Row};
+use super::row::{Cache, Clock, Peer, Row};
 use super::verdict::{Measured, judge};
 
 /// How to run.
@@ -46,7 +46,7 @@ pub(crate) fn run(row: &mut Row, settings: Settings) -> Result<Finding> {
     progress.set_prefix(row.name);
     if matches!(row.cache, Cache::Warm) {
         for peer in &mut row.peers {
-            sample(peer, &row.cache, settings.eviction, 0)?;
+            sample(peer, row.clock, &row.cache, settings.eviction, 0)?;
         }
     }
     let mut samples = vec![Samples::with_capacity(rounds); row.peers.len()];
@@ -57,7 +57,7 @@ pub(crate) fn run(row: &mut Row, settings: Settings) -> Result<Finding> {
         for &place in &order {
             let peer = &mut row.peers[place];
             progress.set_message(peer.name);
-            samples[place].push(sample(peer, &row.cache, settings.eviction, round as u64)?);
+            samples[place].push(sample(peer, row.clock, &row.cache, settings.eviction, round as u64)?);
             progress.inc(1);
         }
         check_answers(row, &samples, round)?;
@@ -66,13 +66,13 @@ pub(crate) fn run(row: &mut Row, settings: Settings) -> Result<Finding> {
     Ok(Finding { rounds, peers: judge(row, &samples) })
 }
 
-fn sample(peer: &mut Peer, cache: &Cache, eviction: Eviction, round: u64) -> Result<Sample> {
+fn sample(peer: &mut Peer, clock: Clock, cache: &Cache, eviction: Eviction, round: u64) -> Result<Sample> {
     if let Cache::Cold(fixtures) = cache {
         for fixture in fixtures {
             eviction.evict(fixture.file()).with_context(|| format!("evict {}", fixture.path().display()))?;
         }
     }
-    let mut meter = Meter::new(round);
+    let mut meter = Meter::new(round, clock);
     (peer.work)(&mut meter).with_context(|| format!("run {}", peer.name))?;
     Ok(meter.finish())
 }

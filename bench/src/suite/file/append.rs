@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use memmap2::MmapMut;
 
 use super::fill::{create, sync_and_remove};
-use crate::harness::{Cache, Folder, Meter, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Folder, Meter, Peer, Row, Target, Unit};
 
 const RECORDS: usize = 50_000_000;
 const SIZE: usize = 16;
@@ -44,6 +44,7 @@ pub(super) fn records(folder: &Folder) -> Result<Row> {
         name: "append",
         about: format!("append {count} records of {SIZE} bytes to a new file, not synced"),
         unit: Unit::Millions { operations: count as u64 },
+        clock: Clock::Wall,
         cache: Cache::New,
         bytes_touched: (count * SIZE) as u64,
         rounds: 7,

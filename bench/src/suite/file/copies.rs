@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::warm_map;
-use crate::harness::{Cache, Folder, Peer, Row, Target, Unit};
+use super::{our_warm_map, warm_map};
+use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
 
 /// Twice the last-level cache of a usual server slice would be unfair to nobody: most copies come from memory.
 const LEN: usize = 64 << 20;
@@ -35,7 +35,19 @@ fn row<const SIZE: usize>(folder: &Folder, name: &'static str, copies: usize, ta
     let lines = (fixture.len() - SIZE) / 64;
     let count = folder.size(copies, copies / 20);
     let offsets: Vec<usize> = (0..count).map(|_| random.usize(..=lines) * 64).collect();
-    let (map, places) = (warm_map(&fixture)?, offsets.clone());
+    let (map, places) = (our_warm_map(&fixture)?, offsets.clone());
+    let mut buffer = Box::new(Buffer([1u8; SIZE]));
+    let ours = Peer::ours(move |meter| {
+        let view = map.view();
+        meter.time(|| -> Result<()> {
+            for &offset in &places {
+                view.copy_to(offset, &mut buffer.0)?;
+                std::hint::black_box(&mut buffer.0);
+            }
+            Ok(())
+        })
+    });
+    let (map, places) = (warm_map(&fixture)?, offsets);
     let mut buffer = Box::new(Buffer([1u8; SIZE]));
     let rival = Peer::rival("memmap2 + memcpy", move |meter| {
         meter.time(|| {
@@ -50,10 +62,11 @@ fn row<const SIZE: usize>(folder: &Folder, name: &'static str, copies: usize, ta
         name,
         about: format!("copy {SIZE} bytes from random lines of {} MiB", fixture.len() >> 20),
         unit: Unit::Nanoseconds { operations: count as u64 },
+        clock: Clock::Processor,
         cache: Cache::Warm,
         bytes_touched: (count * SIZE) as u64,
         rounds: 15,
-        peers: vec![rival],
+        peers: vec![ours, rival],
         targets: vec![target],
     })
 }

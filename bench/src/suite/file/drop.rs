@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use mapwright::{MapOptions, Populate};
 use memmap2::{Advice, Mmap};
 
-use crate::harness::{Cache, Folder, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
 
 const LEN: usize = 4 << 30;
 
@@ -13,6 +14,12 @@ const LEN: usize = 4 << 30;
 pub(super) fn touched(folder: &Folder) -> Result<Row> {
     let fixture = folder.random(folder.size(LEN, 64 << 20))?;
     fixture.warm()?;
+    let mapped = Arc::clone(&fixture);
+    let ours = Peer::ours(move |meter| {
+        let map = MapOptions::new().populate(Populate::Now).map(mapped.open()?)?;
+        meter.time(|| drop(map));
+        Ok(())
+    });
     let mapped = Arc::clone(&fixture);
     let rival = Peer::rival("memmap2", move |meter| {
         let file = mapped.open()?;
@@ -27,10 +34,11 @@ pub(super) fn touched(folder: &Folder) -> Result<Row> {
         name: "drop",
         about: format!("drop a map of {} MiB of which every page was touched", fixture.len() >> 20),
         unit: Unit::Microseconds { operations: 1 },
+        clock: Clock::Wall,
         cache: Cache::Warm,
         bytes_touched: bytes,
         rounds: 9,
-        peers: vec![rival],
+        peers: vec![ours, rival],
         targets: vec![Target::ratio("memmap2", &["memmap2"], 20.0)],
     })
 }

@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mapwright::Map;
 use memmap2::MmapMut;
 
-use crate::harness::{Cache, Folder, Meter, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Folder, Meter, Peer, Row, Target, Unit};
 
 const LEN: usize = 1 << 30;
 const PIECE: usize = 1 << 20;
@@ -23,6 +24,13 @@ pub(super) fn create_and_fill(folder: &Folder) -> Result<Row> {
         move |meter: &mut Meter| in_new_file(meter, &path, len, &piece, fill)
     };
     let peers = vec![
+        Peer::ours({
+            let (path, piece) = (folder.path().join("fill"), piece.clone());
+            move |meter| {
+                meter.time(|| ours(&path, len, &piece))?;
+                sync_and_remove(&path)
+            }
+        }),
         Peer::rival("write(2) 1 MiB", new(by_writing)),
         Peer::rival("memmap2 set_len + memcpy", new(by_mapping)),
         Peer::limit("fallocate + pwrite 1 MiB", new(by_reserving)),
@@ -31,6 +39,7 @@ pub(super) fn create_and_fill(folder: &Folder) -> Result<Row> {
         name: "fill",
         about: format!("create a file and fill {} MiB, not synced", len >> 20),
         unit: Unit::Throughput { bytes: len as u64 },
+        clock: Clock::Wall,
         cache: Cache::New,
         bytes_touched: len as u64,
         rounds: 9,
@@ -60,6 +69,11 @@ pub(super) fn create(path: &Path) -> Result<File> {
 pub(super) fn sync_and_remove(path: &Path) -> Result<()> {
     File::open(path)?.sync_all().context("sync the file")?;
     std::fs::remove_file(path).context("remove the file")
+}
+
+fn ours(path: &Path, len: usize, piece: &[u8]) -> Result<()> {
+    let map = Map::create(path, len)?;
+    (0..len / PIECE).try_for_each(|number| Ok(map.view().write_bulk(number * PIECE, piece)?))
 }
 
 fn by_writing(mut file: File, len: usize, piece: &[u8]) -> Result<()> {

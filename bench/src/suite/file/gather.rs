@@ -4,9 +4,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use anyhow::Result;
+use mapwright::{MapOptions, Span};
 use memmap2::{Advice, Mmap};
 
-use crate::harness::{Cache, Fixture, Folder, Meter, Peer, Role, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Fixture, Folder, Meter, Peer, Role, Row, Target, Unit};
 use crate::rival::{AlignedBuffer, read_blocks, sum};
 
 const LEN: usize = 4 << 30;
@@ -38,6 +39,7 @@ pub(super) fn cold(folder: &Folder) -> Result<Row> {
     let count = folder.size(BLOCKS, 500);
     let blocks = Blocks { fixture: Arc::clone(&fixture), count, seed: folder.seed() };
     let peers = vec![
+        gathered(&blocks)?,
         mapped(MAPPED[0], &blocks, Mapped::Default)?,
         mapped(MAPPED[1], &blocks, Mapped::Random)?,
         mapped(MAPPED[2], &blocks, Mapped::WillNeedEach)?,
@@ -50,6 +52,7 @@ pub(super) fn cold(folder: &Folder) -> Result<Row> {
         name: "gather-cold",
         about: format!("copy {count} random blocks of 4 KiB of {} MiB into a buffer", fixture.len() >> 20),
         unit: Unit::Thousands { operations: count as u64 },
+        clock: Clock::Wall,
         cache: Cache::Cold(vec![fixture]),
         bytes_touched: (count * BLOCK) as u64,
         rounds: 5,
@@ -59,6 +62,23 @@ pub(super) fn cold(folder: &Folder) -> Result<Row> {
             Target::ratio("io_uring depth 64 O_DIRECT", &["io_uring depth 64 O_DIRECT"], 0.8),
         ],
     })
+}
+
+fn gathered(blocks: &Blocks) -> Result<Peer> {
+    let blocks = blocks.clone();
+    let mut into = AlignedBuffer::new(blocks.count * BLOCK)?;
+    Ok(Peer::ours(move |meter| {
+        let file = blocks.fixture.open()?;
+        let offsets = blocks.offsets(meter);
+        meter.time(|| -> Result<()> {
+            let map = MapOptions::new().map(file)?;
+            let span = |&offset: &u64| Span::new(offset as usize, BLOCK);
+            let spans: Vec<Span> = offsets.iter().filter_map(span).collect();
+            Ok(map.view().gather(&spans, &mut into)?)
+        })?;
+        meter.answer(sum(&into));
+        Ok(())
+    }))
 }
 
 /// How the loop over a map prepares its accesses.

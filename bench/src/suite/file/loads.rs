@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use mapwright::Fault;
 
-use super::warm_map;
-use crate::harness::{Cache, Fixture, Folder, Peer, Row, Target, Unit};
+use super::{our_warm_map, warm_map};
+use crate::harness::{Cache, Clock, Fixture, Folder, Peer, Row, Target, Unit};
 
 const LEN: usize = 256 << 20;
 const LOADS: usize = 2_000_000;
@@ -32,6 +33,7 @@ impl Loads {
             name,
             about: format!("{about} from {} MiB, offsets random and unaligned", self.fixture.len() >> 20),
             unit: Unit::Nanoseconds { operations },
+            clock: Clock::Processor,
             cache: Cache::Warm,
             bytes_touched: operations * size_of::<u64>() as u64,
             rounds: 15,
@@ -49,6 +51,17 @@ fn load(bytes: &[u8], offset: usize) -> u64 {
 /// Each load on its own.
 pub(super) fn one_by_one(folder: &Folder) -> Result<Row> {
     let loads = Loads::new(folder)?;
+    let (map, offsets) = (our_warm_map(&loads.fixture)?, loads.offsets.clone());
+    let ours = Peer::ours(move |meter| {
+        let view = map.view();
+        let sum = meter.time(|| {
+            offsets
+                .iter()
+                .try_fold(0u64, |sum, &offset| Ok::<_, Fault>(sum.wrapping_add(view.load::<u64>(offset)?)))
+        })?;
+        meter.answer(sum);
+        Ok(())
+    });
     let (map, offsets) = (warm_map(&loads.fixture)?, loads.offsets.clone());
     let rival = Peer::rival("memmap2 slice", move |meter| {
         let sum =
@@ -57,12 +70,19 @@ pub(super) fn one_by_one(folder: &Folder) -> Result<Row> {
         Ok(())
     });
     let target = Target::ratio("memmap2 slice", &["memmap2 slice"], 0.8);
-    Ok(loads.row("load-one", "load u64s one by one", vec![rival], vec![target]))
+    Ok(loads.row("load-one", "load u64s one by one", vec![ours, rival], vec![target]))
 }
 
 /// All loads in one call.
 pub(super) fn in_batches(folder: &Folder) -> Result<Row> {
     let loads = Loads::new(folder)?;
+    let (map, offsets) = (our_warm_map(&loads.fixture)?, loads.offsets.clone());
+    let mut values = vec![1u64; offsets.len()];
+    let ours = Peer::ours(move |meter| {
+        meter.time(|| map.view().load_many(&offsets, &mut values))?;
+        meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
+        Ok(())
+    });
     let (map, offsets) = (warm_map(&loads.fixture)?, loads.offsets.clone());
     let mut values = vec![1u64; offsets.len()];
     let rival = Peer::rival("memmap2 slice", move |meter| {
@@ -75,5 +95,5 @@ pub(super) fn in_batches(folder: &Folder) -> Result<Row> {
         Ok(())
     });
     let target = Target::ratio("memmap2 slice", &["memmap2 slice"], 0.95);
-    Ok(loads.row("load-batch", "load u64s into an array", vec![rival], vec![target]))
+    Ok(loads.row("load-batch", "load u64s into an array", vec![ours, rival], vec![target]))
 }

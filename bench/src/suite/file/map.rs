@@ -1,8 +1,11 @@
 //! Mapping and unmapping a file that nobody touches: what the bookkeeping costs.
 
-use anyhow::Result;
+use std::sync::Arc;
 
-use crate::harness::{Cache, Folder, Peer, Row, Target, Unit};
+use anyhow::Result;
+use mapwright::MapOptions;
+
+use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
 
 /// A file of one page.
 pub(super) fn small(folder: &Folder) -> Result<Row> {
@@ -21,7 +24,19 @@ pub(super) fn large(folder: &Folder) -> Result<Row> {
 
 fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
     let fixture = folder.random(len)?;
-    let repetitions = folder.size(20_000, 1_000) as u64;
+    let repetitions = 500;
+    let mut handed_over = Some(Arc::new(fixture.open()?));
+    let ours = Peer::ours(move |meter| {
+        meter.time(|| {
+            for _ in 0..repetitions {
+                let file = handed_over.take().expect("each map gives its file back");
+                let map = MapOptions::new().map(file)?;
+                std::hint::black_box(map.as_ptr());
+                handed_over = map.into_file();
+            }
+            Ok(())
+        })
+    });
     let theirs = fixture.open()?;
     let rival = Peer::rival("memmap2", move |meter| {
         meter.time(|| {
@@ -38,10 +53,11 @@ fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
         name,
         about: "map and unmap a file that is open, its pages untouched".to_owned(),
         unit: Unit::Nanoseconds { operations: repetitions },
+        clock: Clock::Wall,
         cache: Cache::Warm,
         bytes_touched: 0,
-        rounds: 15,
-        peers: vec![rival, limit],
+        rounds: 51,
+        peers: vec![ours, rival, limit],
         targets: vec![Target::ratio("memmap2", &["memmap2"], 0.95)],
     })
 }

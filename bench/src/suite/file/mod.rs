@@ -12,7 +12,8 @@ mod search;
 mod small;
 
 use anyhow::Result;
-use memmap2::{Mmap, MmapOptions};
+use mapwright::{Map, MapOptions, Populate};
+use memmap2::Mmap;
 
 use super::Suite;
 use crate::harness::{Fixture, RowPlan};
@@ -47,5 +48,11 @@ const ROWS: &[RowPlan] = &[
 fn warm_map(fixture: &Fixture) -> Result<Mmap> {
     fixture.warm()?;
     // SAFETY: nobody changes the file while the bench runs.
-    Ok(unsafe { MmapOptions::new().populate().map(&fixture.open()?) }?)
+    Ok(unsafe { memmap2::MmapOptions::new().populate().map(&fixture.open()?) }?)
+}
+
+/// Maps a file by ours with all its pages in memory and in the page table.
+fn our_warm_map(fixture: &Fixture) -> Result<Map> {
+    fixture.warm()?;
+    Ok(MapOptions::new().populate(Populate::Now).map(fixture.open()?)?)
 }

@@ -5,9 +5,10 @@ use std::io::Read;
 use std::sync::Arc;
 
 use anyhow::Result;
+use mapwright::MapOptions;
 use memmap2::{Advice, Mmap};
 
-use crate::harness::{Cache, Fixture, Folder, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Fixture, Folder, Peer, Row, Target, Unit};
 use crate::rival::{AlignedBuffer, sum, sum_by_readers, sum_by_threads, sum_in_order};
 
 const LEN: usize = 1 << 30;
@@ -31,6 +32,7 @@ const DIRECT: &[&str] = &[
 pub(super) fn cold(folder: &Folder) -> Result<Row> {
     let fixture = folder.random(folder.size(LEN, 64 * MIB))?;
     let peers = vec![
+        streamed(&fixture),
         mapped("memmap2 default", &fixture, &[]),
         mapped(ADVISED[0], &fixture, &[Advice::Sequential]),
         mapped(ADVISED[1], &fixture, &[Advice::WillNeed]),
@@ -50,6 +52,7 @@ pub(super) fn cold(folder: &Folder) -> Result<Row> {
         name: "scan-cold",
         about: format!("sum {} MiB from beginning to end in one thread", fixture.len() / MIB),
         unit: Unit::Throughput { bytes },
+        clock: Clock::Wall,
         cache: Cache::Cold(vec![fixture]),
         bytes_touched: bytes,
         rounds: 9,
@@ -60,6 +63,23 @@ pub(super) fn cold(folder: &Folder) -> Result<Row> {
             Target::ratio("read(2) 1 MiB", &["read(2) 1 MiB"], 1.15),
             Target::ratio("best parallel O_DIRECT", DIRECT, 0.9),
         ],
+    })
+}
+
+fn streamed(fixture: &Arc<Fixture>) -> Peer {
+    let fixture = Arc::clone(fixture);
+    Peer::ours(move |meter| {
+        let file = fixture.open()?;
+        let sum = meter.time(|| -> Result<u64> {
+            let map = MapOptions::new().map(file)?;
+            let (mut stream, mut total) = (map.view().stream(), 0u64);
+            while let Some(chunk) = stream.next_chunk() {
+                total = total.wrapping_add(sum(chunk?));
+            }
+            Ok(total)
+        })?;
+        meter.answer(sum);
+        Ok(())
     })
 }
 

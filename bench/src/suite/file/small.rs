@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use memmap2::Mmap;
 
-use crate::harness::{Cache, Folder, Meter, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Folder, Meter, Peer, Row, Target, Unit};
 use crate::rival::sum;
 
 const RIVALS: &[&str] = &["fs::read", "memmap2"];
@@ -39,6 +39,7 @@ fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
     let paths = files(folder, len)?;
     let operations = paths.len() as u64;
     let peers = vec![
+        Peer::ours(over(&paths, |path| Ok(sum(&mapwright::load(path)?)))),
         Peer::rival(RIVALS[0], over(&paths, |path| Ok(sum(&std::fs::read(path)?)))),
         Peer::rival(
             RIVALS[1],
@@ -54,6 +55,7 @@ fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
         name,
         about: format!("open a file of {} KiB, sum its bytes, close it", len >> 10),
         unit: Unit::Microseconds { operations },
+        clock: Clock::Processor,
         cache: Cache::Warm,
         bytes_touched: operations * len as u64,
         rounds: 15,
