@@ -14,6 +14,7 @@ mod bad_input;
 mod forks;
 mod full_disk;
 mod infrastructure;
+mod intent;
 mod io_errors;
 mod signals;
 mod support;
@@ -31,6 +32,7 @@ const SUITES: &[Suite] = &[
     io_errors::SUITE,
     signals::SUITE,
     forks::SUITE,
+    intent::SUITE,
     bad_input::SUITE,
     bad_input::spans::SUITE,
 ];

@@ -38,3 +38,20 @@ pub(crate) fn pattern_at(at: usize) -> u8 {
 fn mixed(number: u64) -> u64 {
     Random::of_seed(number.wrapping_mul(0xD134_2543_DE82_EF95)).next()
 }
+
+/// Asserts that each byte is the expected one or a zero: what a file that is cut and grows again may show.
+#[track_caller]
+pub(crate) fn assert_right_or_zero(seen: &[u8], expected: &[u8]) {
+    const STEP: usize = 512;
+    assert_eq!(seen.len(), expected.len());
+    // Whole steps are nearly always one or the other, and comparing those is fast.
+    for (step, (seen, expected)) in seen.chunks(STEP).zip(expected.chunks(STEP)).enumerate() {
+        if seen == expected || *seen == [0; STEP][..seen.len()] {
+            continue;
+        }
+        for (at, (&seen, &expected)) in seen.iter().zip(expected).enumerate() {
+            let place = step * STEP + at;
+            assert!(seen == expected || seen == 0, "byte {place} is {seen}, neither {expected} nor 0");
+        }
+    }
+}

@@ -46,19 +46,9 @@ fn whole() -> &'static [u8] {
 }
 
 /// Asserts that each byte is the one that belongs there, or a zero.
+#[track_caller]
 fn check(offset: usize, bytes: &[u8]) {
-    const STEP: usize = 512;
-    let expected = &whole()[offset..offset + bytes.len()];
-    // Whole steps are nearly always one or the other; comparing those is what keeps the storm a storm.
-    for (step, (seen, expected)) in bytes.chunks(STEP).zip(expected.chunks(STEP)).enumerate() {
-        if seen == expected || *seen == [0; STEP][..seen.len()] {
-            continue;
-        }
-        for (at, (&seen, &expected)) in seen.iter().zip(expected).enumerate() {
-            let place = offset + step * STEP + at;
-            assert!(seen == expected || seen == 0, "byte {place} is {seen}, neither {expected} nor 0");
-        }
-    }
+    scratch::assert_right_or_zero(bytes, &whole()[offset..offset + bytes.len()]);
 }
 
 /// The fault inside an I/O error, which is what the standard traits return.
