@@ -122,6 +122,21 @@ impl Memory {
         Ok(Map::new(self.region, None))
     }
 
+    /// Gives the region up, with pages that cannot be written any more.
+    ///
+    /// Where the kernel refuses (a process may have only so many mappings), the type alone keeps them from being
+    /// written.
+    pub(crate) fn into_read_only(self) -> Region {
+        let (from, len) = self.region.body();
+        if len > 0 {
+            // SAFETY: the body lies inside the owned range.
+            let start = unsafe { self.region.base().add(from) };
+            // SAFETY: the memory is ours and no reference to it is left: `self` was moved in.
+            let _kept_by_the_type = unsafe { kernel::protect(start, len, libc::PROT_READ) };
+        }
+        self.region
+    }
+
     /// Zeroes `from..to`, giving whole pages back to the system.
     fn discard(&mut self, from: usize, to: usize) -> Result<()> {
         let unit = self.region.unit();

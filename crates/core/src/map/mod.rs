@@ -14,7 +14,7 @@ pub mod mapping;
 mod memory;
 mod options;
 pub(crate) mod origin;
-mod reaper;
+pub(crate) mod reaper;
 pub(crate) mod region;
 pub(crate) mod registry;
 mod source;
@@ -63,7 +63,7 @@ pub struct Map<A: Access = ReadOnly> {
 
 /// An advisory lock on the map's file, given back on drop.
 #[derive(Debug)]
-struct HeldLock {
+pub(crate) struct HeldLock {
     file: Arc<File>,
 }
 
@@ -386,10 +386,15 @@ impl<A: Access> Map<A> {
     }
 
     /// Takes the region out, alone.
-    pub(crate) fn into_region(mut self) -> Region {
+    pub(crate) fn into_region(self) -> Region {
+        self.into_region_and_lock().0
+    }
+
+    /// Takes the region out, alone, and the lock that it holds on its file.
+    pub(crate) fn into_region_and_lock(mut self) -> (Region, Option<HeldLock>) {
         self.exclusive();
-        let Self { region, .. } = self;
-        Arc::into_inner(region).expect("no helper holds the region")
+        let Self { region, lock, .. } = self;
+        (Arc::into_inner(region).expect("no helper holds the region"), lock)
     }
 
     /// Brings pages in as the options ask.

@@ -3,7 +3,8 @@
 //! Tearing down a touched map of gigabytes holds its caller for as long as the kernel needs to free every
 //! page. So a large map's range is pushed onto a stack here, and one thread unmaps it in pieces: each piece
 //! takes the address-space lock for a short while only. The stack is lock-free, so that a forked child never
-//! finds it locked; a child has no such thread and unmaps on the spot.
+//! finds it locked; a child has no such thread and unmaps on the spot. Whoever needs the
+//! ranges gone, such as one who seals a file, calls [`finish`].
 
 #![allow(unsafe_code, reason = "unmaps ranges that were handed over; listed in docs/SOUNDNESS.md")]
 
@@ -74,7 +75,7 @@ impl Stack {
 #[cfg(not(loom))]
 static STACK: Stack = Stack::new();
 
-/// How many ranges wait, roughly.
+/// How many ranges were handed over and are not unmapped yet.
 #[cfg(not(loom))]
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 
@@ -105,6 +106,23 @@ pub(crate) unsafe fn defer(_: NonNull<u8>, _: usize) -> Result<(), ()> {
     Err(())
 }
 
+/// Waits until every range that was handed over before is unmapped, and helps.
+#[cfg(not(loom))]
+pub(crate) fn finish() {
+    // A child inherits the count, but neither the thread nor a duty to unmap.
+    let in_this_process = |(_, generation): &(Thread, Generation)| *generation == fork::generation();
+    if !REAPER.get().is_some_and(|reaper| reaper.as_ref().is_some_and(in_this_process)) {
+        return;
+    }
+    while PENDING.load(Ordering::Acquire) > 0 {
+        STACK.drain(unmap_and_count);
+        std::thread::yield_now();
+    }
+}
+
+#[cfg(loom)]
+pub(crate) fn finish() {}
+
 #[cfg(not(loom))]
 fn start() -> Option<(Thread, Generation)> {
     let builder = std::thread::Builder::new().name("mapwright-unmap".into()).stack_size(64 << 10);
@@ -115,12 +133,15 @@ fn start() -> Option<(Thread, Generation)> {
 #[cfg(not(loom))]
 fn run() {
     loop {
-        STACK.drain(|base, len| {
-            unmap_in_pieces(base, len);
-            PENDING.fetch_sub(1, Ordering::Relaxed);
-        });
+        STACK.drain(unmap_and_count);
         std::thread::park();
     }
+}
+
+#[cfg(not(loom))]
+fn unmap_and_count(base: usize, len: usize) {
+    unmap_in_pieces(base, len);
+    PENDING.fetch_sub(1, Ordering::Release);
 }
 
 /// Unmaps from the end, so that what is left stays one range.

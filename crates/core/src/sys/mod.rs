@@ -4,9 +4,13 @@
 //! else goes through rustix. Contracts about who owns a range are stated here and kept in `map`.
 
 pub(crate) mod file;
+pub(crate) mod file_system;
 pub(crate) mod fork;
 pub(crate) mod memory;
 pub(crate) mod page;
 pub(crate) mod pagemap;
 pub(crate) mod permission;
+pub(crate) mod reflink;
+pub(crate) mod seal;
 pub(crate) mod smaps;
+pub(crate) mod verity;

@@ -1,0 +1,122 @@
+//! Bytes of files that others may go on writing, as they are now.
+
+use std::fs::OpenOptions;
+use std::ops::RangeBounds;
+use std::path::Path;
+
+use super::slice::Frozen;
+use super::{copy, reflink};
+use crate::error::{Error, ErrorKind, Fault, FaultKind, Result};
+use crate::map::{IntoSource, Map, Readable, Source};
+use crate::span::{OutOfBounds, Span};
+use crate::sys::file::Kind;
+
+impl Frozen {
+    /// Opens a file and returns its bytes by the cheapest way that is sound; [`origin`](Self::origin)
+    /// says which.
+    ///
+    /// A memory file's seal and fs-verity need no copy; anything else is a [`snapshot`](Self::snapshot).
+    ///
+    /// # Errors
+    /// What open(2) refuses; a directory, pipe, socket or character device; as `snapshot`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::of(Source::open(path, OpenOptions::new().read(true))?)
+    }
+
+    /// Returns an open file's bytes by the cheapest way that is sound; as [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(source: impl IntoSource) -> Result<Self> {
+        let source = source.into_source()?;
+        if Self::is_sealed(&source) {
+            Self::from_sealed(source)
+        } else if Self::has_verity(&source) {
+            Self::from_verity(source)
+        } else {
+            Self::snapshot(source, ..)
+        }
+    }
+
+    /// Keeps a range of a file as it is now, whatever happens to the file afterwards.
+    ///
+    /// Where the file system can share blocks (xfs, btrfs) and the range is large, nothing is copied: a
+    /// clone without a name is made in the file's folder, and shows the file at one moment. Elsewhere the
+    /// bytes are copied, and may hold a mixture if somebody writes meanwhile. [`origin`](Self::origin)
+    /// says which it was.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"0123456789").unwrap();
+    /// let file = std::fs::File::open(&path)?;
+    /// let frozen = Frozen::snapshot(&file, 2..5)?;
+    /// std::fs::OpenOptions::new().write(true).open(&path)?.set_len(0)?;
+    /// assert_eq!(frozen, *b"234");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where the range ends beyond the file (also because somebody shortens it meanwhile); where the file
+    /// is none that has bytes in places, or cannot be read; where no memory is left for the copy.
+    ///
+    /// # Kernel
+    /// `FICLONERANGE` (Linux 4.5) into an `O_TMPFILE`, else pread(2) into private memory.
+    pub fn snapshot(source: impl IntoSource, range: impl RangeBounds<usize>) -> Result<Self> {
+        let source = source.into_source()?;
+        let (Kind::Regular { len } | Kind::Block { len }) = source.describe()?.kind else {
+            let why = "a character device has no bytes in places";
+            return Err(Error::new(ErrorKind::InvalidInput, "freeze", source.name(), why));
+        };
+        let available = usize::try_from(len).unwrap_or(usize::MAX);
+        let span = Span::within(range, available).map_err(|bounds| outside(source.name(), bounds))?;
+        match reflink::clone_of(&source, span) {
+            Some(frozen) => Ok(frozen),
+            None => copy::copied(span.len(), |bytes| read(&source, span, bytes)),
+        }
+    }
+}
+
+impl<A: Readable> Map<A> {
+    /// Keeps a range of what the map shows as it is now; as [`Frozen::snapshot`].
+    ///
+    /// What was written to a private map is part of it.
+    ///
+    /// # Errors
+    /// Where the range ends beyond the map, a page cannot be read, or no memory is left for the copy.
+    pub fn snapshot(&self, range: impl RangeBounds<usize>) -> Result<Frozen> {
+        let span = Span::within(range, self.len()).map_err(|bounds| outside(self.name(), bounds))?;
+        // Written pages of a private map are in no file.
+        if !self.is_private()
+            && let Some(source) = self.source()
+            && let Some(in_file) = in_file(span, self.file_offset())
+            && let Some(frozen) = reflink::clone_of(source, in_file)
+        {
+            return Ok(frozen);
+        }
+        copy::copied(span.len(), |bytes| Ok(self.view().copy_to(span.offset(), bytes)?))
+    }
+}
+
+fn in_file(span: Span, first: u64) -> Option<Span> {
+    Span::new(usize::try_from(first).ok()?.checked_add(span.offset())?, span.len())
+}
+
+#[cold]
+fn outside(name: String, bounds: OutOfBounds) -> Error {
+    Error::new(ErrorKind::OutOfBounds, "freeze", name, bounds.to_string())
+}
+
+/// Fills a buffer from a file's range.
+fn read(source: &Source, span: Span, bytes: &mut [u8]) -> Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let at = u64::try_from(span.offset() + done).unwrap_or(u64::MAX);
+        let step = rustix::io::retry_on_intr(|| rustix::io::pread(source.fd(), &mut bytes[done..], at));
+        match step.map_err(|cause| Error::os("read", source.name(), cause))? {
+            0 => return Err(Fault::new(FaultKind::Truncated, done, at, 0).into()),
+            count => done += count,
+        }
+    }
+    Ok(())
+}
