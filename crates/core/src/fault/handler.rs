@@ -206,14 +206,13 @@ fn call_previous(
     if previous.sa_flags & libc::SA_RESETHAND != 0 {
         replace(signal, &empty_action());
     }
-    let mut blocked = previous.sa_mask;
-    if previous.sa_flags & libc::SA_NODEFER == 0 {
-        // SAFETY: adds a valid signal to a local set.
-        unsafe { libc::sigaddset(&raw mut blocked, signal) };
-    }
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are locals; pthread_sigmask is async-signal-safe.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, before.as_mut_ptr()) };
+    // SAFETY: both sets are valid; pthread_sigmask is async-signal-safe.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const previous.sa_mask, before.as_mut_ptr()) };
+    if previous.sa_flags & libc::SA_NODEFER != 0 {
+        // The kernel blocked the signal when it called us; a handler that allows nesting expects it unblocked.
+        unblock(signal);
+    }
     if previous.sa_flags & libc::SA_SIGINFO == 0 {
         // SAFETY: without SA_SIGINFO a handler is a function of the signal alone; it was installed as such.
         let handler: extern "C" fn(i32) = unsafe { std::mem::transmute(handler) };
@@ -226,6 +225,17 @@ fn call_previous(
     }
     // SAFETY: restores the mask that the call above wrote.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+}
+
+/// Unblocks one signal in this thread.
+fn unblock(signal: i32) {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: makes the local set empty.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: adds a valid signal to the set that was made empty above.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+    // SAFETY: the set is a local, initialised above; pthread_sigmask is async-signal-safe.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut()) };
 }
 
 /// Who would get a failing page fault now.

@@ -18,7 +18,7 @@ use super::source::{IntoSource, Source};
 use super::{HeldLock, Map, registry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fault::handler;
-use crate::sys::file::{Description, Kind};
+use crate::sys::file::{self, Description, Kind};
 use crate::sys::memory::{self as kernel, Backing};
 use crate::sys::{fork, page};
 
@@ -44,8 +44,10 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         private: sharing == Sharing::Private,
     };
     if len == 0 && options.reserve == 0 {
+        refuse_if_it_only_looks_empty(&origin, options.offset)?;
         return Ok(Map::new(Region::empty(origin, ticket), lock));
     }
+    refuse_misplaced(options.placement)?;
     let unit = file_page_size(&origin, block);
     let unit_bytes = u64::try_from(unit).unwrap_or(u64::MAX);
     let aligned = options.offset - options.offset % unit_bytes;
@@ -128,6 +130,7 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
         let why = "only private memory can be wiped in a child";
         return Err(Error::new(ErrorKind::InvalidInput, "map shared memory", "", why));
     }
+    refuse_misplaced(options.placement)?;
     let origin = Origin { private: sharing == libc::MAP_PRIVATE, ..Origin::anonymous() };
     let capacity = len.max(options.reserve);
     if capacity == 0 {
@@ -162,6 +165,30 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
     let region = unsafe { Region::adopt(parts) };
     settle_in(options, &region, advice)?;
     Ok(region)
+}
+
+/// Most files of /proc and /sys say that they have no bytes, and have some.
+fn refuse_if_it_only_looks_empty(origin: &Origin, offset: u64) -> Result<()> {
+    let Some(source) = origin.source.as_ref() else { return Ok(()) };
+    match file::probe_byte(source.fd(), offset) {
+        Ok(1..) => {
+            let why = "it says that it has no bytes, but it has some; read it with `load`";
+            Err(Error::new(ErrorKind::Unsupported, "map", source.name(), why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An exact place must be the beginning of a page.
+fn refuse_misplaced(placement: Placement) -> Result<()> {
+    match placement {
+        Placement::Exactly(address) if address % page::size() != 0 => {
+            let why =
+                format!("the address {address:#x} is not the beginning of a page of {} bytes", page::size());
+            Err(Error::new(ErrorKind::InvalidInput, "place", "a map", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 type Mapped = std::io::Result<(NonNull<u8>, usize, usize)>;

@@ -14,12 +14,10 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 
 use crate::map::options::Unmap;
 use crate::map::reaper;
 use crate::span::Span;
-use crate::sys::fork::{self, Generation};
 use crate::sys::memory::{self, OnFault};
 use crate::sys::page;
 
@@ -27,6 +25,9 @@ use crate::sys::page;
 const LARGEST_PAGE: usize = 16 << 30;
 
 /// An owned mapping; see the module's invariants.
+///
+/// Nothing in it changes behind `&`, so that the compiler may keep address and length in registers across
+/// calls. Hence nothing remembers that children did not inherit it: a child must forget such a mapping.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<u8>,
@@ -34,8 +35,6 @@ pub struct Mapping {
     base: NonNull<u8>,
     owned: usize,
     unmap: Unmap,
-    /// Set where children do not inherit the range: the process that may unmap it.
-    only_in: OnceLock<Generation>,
 }
 
 /// What to map.
@@ -80,7 +79,7 @@ impl Mapping {
         let base = unsafe { memory::map_descriptor(0, owned, protection, flags, fd, aligned) }?;
         // SAFETY: `before` is less than a page, and at least one page was mapped.
         let start = unsafe { base.add(before) };
-        Ok(Self { start, len, base, owned, unmap: Unmap::AtOnce, only_in: OnceLock::new() })
+        Ok(Self { start, len, base, owned, unmap: Unmap::AtOnce })
     }
 
     /// Returns the first wanted byte's address.
@@ -139,9 +138,6 @@ impl Mapping {
     /// # Panics
     /// Where the span lies outside of the wanted bytes.
     pub unsafe fn advise(&self, span: Span, advice: i32) -> io::Result<()> {
-        if advice == libc::MADV_DONTFORK {
-            let _first_one_counts = self.only_in.set(fork::generation());
-        }
         let (base, len) = self.pages_of(span);
         // SAFETY: the pages are owned, and references are the caller's promise.
         unsafe { memory::advise(base, len, advice) }
@@ -262,9 +258,6 @@ fn widening(owned: usize, call: impl Fn(usize) -> io::Result<()>) -> io::Result<
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if self.only_in.get().is_some_and(|&generation| generation != fork::generation()) {
-            return;
-        }
         if self.unmap == Unmap::InBackground {
             // SAFETY: this is the range's owner, and it is being dropped: nothing refers to it any more.
             if unsafe { reaper::defer(self.base, self.owned) }.is_ok() {

@@ -99,7 +99,7 @@ impl Map<ReadOnly> {
     /// # Errors
     /// As [`Map::open`].
     pub fn open_shared(path: impl AsRef<Path>) -> Result<Arc<Self>> {
-        let source = Source::open(path, std::fs::OpenOptions::new().read(true))?;
+        let source = Source::open_to_read(path.as_ref())?;
         let description = source.describe()?;
         let file_len = file::len(source.fd()).map_err(|cause| Error::os("examine", source.name(), cause))?;
         if let Some(map) = registry::shared(description.identity)
@@ -236,9 +236,9 @@ impl<A: Access> Map<A> {
     /// Where munmap(2) fails; the range is leaked then.
     pub fn close(mut self) -> Result<()> {
         let region = self.exclusive();
-        let (base, owned) = (region.base(), region.owned());
+        let (base, owned, is_here) = (region.base(), region.owned(), region.is_here());
         region.set_release(Release::Never);
-        if owned == 0 {
+        if owned == 0 || !is_here {
             return Ok(());
         }
         // SAFETY: the region is exclusive and will not unmap again; the map and every view of it end here.
@@ -303,6 +303,7 @@ impl<A: Access> Map<A> {
         let first = unsafe { Region::adopt(first) };
         // SAFETY: as above.
         let second = unsafe { Region::adopt(second) };
+        first.note_end();
         Ok((Self::new(first, lock), Self::new(second, None)))
     }
 
@@ -342,6 +343,7 @@ impl<A: Access> Map<A> {
             offset: raw.offset,
             private: raw.private,
         };
+        let end = origin.file_offset(raw.len);
         let base = std::ptr::NonNull::new(raw.base).ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", "its address is null")
         })?;
@@ -352,7 +354,7 @@ impl<A: Access> Map<A> {
             len: raw.len,
             capacity: raw.len,
             origin,
-            ticket: description.map(|description| registry::enter(description.identity)),
+            ticket: description.map(|description| registry::enter(description.identity, end)),
             release: Release::Background,
             unit: page::size(),
             only_in: None,

@@ -275,7 +275,7 @@ impl MapOptions {
     /// # Errors
     /// What open(2) refuses, and as [`map`](Self::map).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Map<ReadOnly>> {
-        self.map(Source::open(path, std::fs::OpenOptions::new().read(true))?)
+        self.map(Source::open_to_read(path.as_ref())?)
     }
 
     /// Opens an existing file and maps it for reading and writing.
@@ -283,7 +283,7 @@ impl MapOptions {
     /// # Errors
     /// What open(2) refuses, and as [`map_mut`](Self::map_mut).
     pub fn open_mut(&self, path: impl AsRef<Path>) -> Result<Map<ReadWrite>> {
-        self.map_mut(Source::open(path, std::fs::OpenOptions::new().read(true).write(true))?)
+        self.map_mut(Source::open_to_write(path.as_ref())?)
     }
 
     /// Maps `len` bytes of private, zeroed memory: ordinary memory, as safe as a `Vec`.

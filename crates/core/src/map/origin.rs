@@ -58,7 +58,9 @@ impl Origin {
     }
 
     /// Finds out what a fault at `offset` (counted from the first visible byte) means.
-    pub(crate) fn diagnose(&self, offset: usize, wanted: Wanted, trap: Trap) -> Diagnosis {
+    ///
+    /// `attempt` counts from 1: an answer that did not help is not believed for ever.
+    pub(crate) fn diagnose(&self, offset: usize, wanted: Wanted, trap: Trap, attempt: usize) -> Diagnosis {
         if trap.signal() == Some(libc::SIGSEGV) {
             return match trap.si_code() {
                 // The kernel reports a page guarded by MADV_GUARD_INSTALL as one that is not mapped.
@@ -81,9 +83,21 @@ impl Origin {
         match self.kind {
             Some(Kind::Character) => Diagnosis::Fault(FaultKind::Gone, libc::ENODEV),
             _ if wanted == Wanted::Write && !self.private => ask_to_write(source, at),
-            _ => ask_to_read(source, at),
+            _ => match ask_to_read(source, at) {
+                // Reading a hole of a shared memory file takes a page, too, which pread does not need.
+                Diagnosis::Retry if attempt > 2 && !self.private && is_full(source) => {
+                    Diagnosis::Fault(FaultKind::NoSpace, libc::ENOSPC)
+                }
+                answer => answer,
+            },
         }
     }
+}
+
+/// Whether the file's file system has no room for one more page.
+fn is_full(source: &Source) -> bool {
+    let page_bytes = u64::try_from(page::size()).unwrap_or(4096);
+    file::space_left(source.fd()).is_ok_and(|left| left < page_bytes)
 }
 
 fn ask_to_read(source: &Source, at: u64) -> Diagnosis {
@@ -105,10 +119,13 @@ fn ask_to_write(source: &Source, at: u64) -> Diagnosis {
     let start = at & !(page_bytes - 1);
     match file::reserve_within(source.fd(), start, page_bytes) {
         Ok(()) => Diagnosis::Retry,
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => match file::space_left(source.fd()) {
-            Ok(left) if left < page_bytes => Diagnosis::Fault(FaultKind::NoSpace, libc::ENOSPC),
-            _ => Diagnosis::Retry,
-        },
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            if is_full(source) {
+                Diagnosis::Fault(FaultKind::NoSpace, libc::ENOSPC)
+            } else {
+                Diagnosis::Retry
+            }
+        }
         Err(error) => from_error(&error),
     }
 }
@@ -117,7 +134,9 @@ fn from_error(error: &std::io::Error) -> Diagnosis {
     let number = error.raw_os_error().unwrap_or(libc::EIO);
     let kind = match number {
         libc::ENOSPC | libc::EDQUOT => FaultKind::NoSpace,
-        libc::ENODEV | libc::ENXIO | libc::ESTALE | libc::EBADF => FaultKind::Gone,
+        libc::ENODEV | libc::ENXIO | libc::ESTALE | libc::EBADF | libc::ENOTCONN | libc::ESHUTDOWN => {
+            FaultKind::Gone
+        }
         libc::EHWPOISON => FaultKind::Poisoned,
         _ => FaultKind::Io,
     };

@@ -355,7 +355,7 @@ impl Region {
             }
             self.assert_ours(trap, offset + from, part);
             attempts += 1;
-            match self.origin.diagnose(offset + from, wanted, trap) {
+            match self.origin.diagnose(offset + from, wanted, trap, attempts) {
                 Diagnosis::Retry if attempts < ATTEMPTS => {}
                 // The file says yes and the page says no, over and over: that is an error of the file system.
                 Diagnosis::Retry => return Err(self.fault(FaultKind::Io, offset + from, libc::EIO)),

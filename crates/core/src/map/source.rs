@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,6 +73,16 @@ impl Source {
         let path = path.as_ref();
         let file = options.open(path).map_err(|cause| Error::os("open", quoted(path), cause))?;
         Ok(Self { file: Arc::new(file), path: Some(path.into()) })
+    }
+
+    /// Opens a file for reading. A pipe that nobody writes to is refused later, not waited for.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self> {
+        Self::open(path, OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK))
+    }
+
+    /// Opens an existing file for reading and writing.
+    pub(crate) fn open_to_write(path: &Path) -> Result<Self> {
+        Self::open(path, OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK))
     }
 
     pub(crate) fn with_path(file: Arc<File>, path: &Path) -> Self {

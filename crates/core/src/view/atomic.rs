@@ -37,6 +37,7 @@ impl AtomicWord for u64 {}
 #[derive(Clone, Copy, Debug)]
 pub struct AtomicView<'map, W: AtomicWord, A: Access> {
     view: View<'map, A>,
+    offset: usize,
     word: *mut W,
 }
 
@@ -54,15 +55,11 @@ impl<'map, A: Readable> View<'map, A> {
     #[inline]
     pub fn atomic<W: AtomicWord>(&self, offset: usize) -> Result<AtomicView<'map, W, A>, Fault> {
         let span = self.check(offset, size_of::<W>())?;
-        let view = self.window(span);
-        let word = view.start.cast::<W>();
+        let word = self.window(span).start.cast::<W>();
         if word.addr() % size_of::<W>() != 0 {
-            return Err(self
-                .region
-                .fault(FaultKind::Misaligned, self.base() + offset, 0)
-                .seen_from(self.base()));
+            return Err(self.fault(FaultKind::Misaligned, offset, 0));
         }
-        Ok(AtomicView { view, word })
+        Ok(AtomicView { view: *self, offset, word })
     }
 }
 
@@ -105,7 +102,7 @@ impl<W: AtomicWord, A: Readable> AtomicView<'_, W, A> {
         operation: impl Fn() -> Result<T, Faulted>,
     ) -> Result<T, Fault> {
         let mut result = Err(Faulted);
-        self.view.settle_word(0, size_of::<W>(), wanted, || {
+        self.view.settle_word(self.offset, size_of::<W>(), wanted, || {
             result = operation();
             result.is_ok()
         })?;
