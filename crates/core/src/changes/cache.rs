@@ -1,14 +1,11 @@
 //! How much of a file is in memory, and having less or more of it there.
 
-#![allow(unsafe_code, reason = "lets go of pages of shared maps; listed in docs/SOUNDNESS.md")]
-
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::{ControlFlow, Range, RangeBounds};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::Advice;
-
+use super::advice::Advice;
 use super::pages::{Pages, Rounding};
 use super::states::{Question, WhyUntold};
 use super::window::Window;
@@ -149,7 +146,7 @@ pub fn evict(file: impl AsFd, range: impl RangeBounds<u64>) -> Result<CacheUsage
     if let Some(len) = NonZeroU64::new(bytes.end - bytes.start) {
         write_back(fd, bytes.start, len)
             .map_err(|cause| Error::os("write back", range::name_of(fd), cause))?;
-        rustix::fs::fadvise(fd, bytes.start, Some(len), Advice::DontNeed)
+        rustix::fs::fadvise(fd, bytes.start, Some(len), rustix::fs::Advice::DontNeed)
             .map_err(|cause| Error::os("evict", range::name_of(fd), cause))?;
     }
     cache_usage(fd, bytes)
@@ -205,7 +202,7 @@ pub fn warm(
         let until = at.saturating_add(AHEAD).min(bytes.end);
         if let Some(len) = NonZeroU64::new(until.saturating_sub(announced)) {
             // Advice: where it is refused, the pages come one step later.
-            let _refused = rustix::fs::fadvise(fd, announced, Some(len), Advice::WillNeed);
+            let _refused = rustix::fs::fadvise(fd, announced, Some(len), rustix::fs::Advice::WillNeed);
             announced = until;
         }
         // Steps end at multiples of their size, so that only the first may begin inside of a page.
@@ -289,10 +286,8 @@ impl<A: Access> Map<A> {
         let (file, bytes) = self.file_range(span.range(), "evict")?;
         let writes = <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
         if !(self.is_private() && writes) {
-            let pages = Pages::of(self.region(), span, Rounding::Inward)?;
             // A locked range refuses; its pages are counted as staying.
-            // SAFETY: nothing refers to a map's bytes, and these pages hold nothing that the file does not.
-            let _refused = unsafe { pages.advise(libc::MADV_DONTNEED) };
+            let _refused = Pages::of_map(self, span, Rounding::Inward)?.advise(Advice::DontNeed);
         }
         evict(file, bytes)
     }

@@ -1,13 +1,22 @@
 //! Changes to a map while it lives, and questions about it.
 //!
 //! Callers name bytes; the kernel changes pages. `range` checks the first against the map or file, `pages`
-//! finds the second, and nothing else here computes an address.
+//! finds the second and is the only module that touches them; the rest says what is wanted and explains what
+//! was refused.
 //!
+//! - `advice`, `protect`, `lock`: what the kernel is told, what may be done, what stays in memory
+//! - `grow`: longer and shorter in place
+//! - `flush`: writing back
 //! - `residency` (with `states`, `window`): which pages are in memory
 //! - `cache`: the same in totals; making a file's cache smaller or larger
 
+mod advice;
 mod cache;
+mod flush;
+mod grow;
+mod lock;
 mod pages;
+mod protect;
 mod range;
 mod residency;
 mod states;
@@ -15,16 +24,11 @@ mod states;
 mod testing;
 mod window;
 
+pub use advice::Advice;
 pub use cache::{CacheUsage, ToldBy, cache_usage, evict, warm};
+pub(crate) use grow::reserve;
+pub use grow::{set_len, set_len_even_if_mapped};
+pub use lock::LockMode;
+pub use protect::{Protected, Protection};
 pub use residency::{residency, residency_in_detail};
 pub use states::{PageRun, PageState, PageTotals, Question, Residency, WhyUntold};
-
-use crate::error::{Error, Result};
-use crate::map::Source;
-use crate::sys::file;
-
-/// Reserves disk space for a range of a file, which grows to hold it.
-pub(crate) fn reserve(source: &Source, offset: u64, len: u64) -> Result<()> {
-    file::reserve(source.fd(), offset, len)
-        .map_err(|cause| Error::os("reserve space in", source.name(), cause))
-}

@@ -114,7 +114,7 @@ impl<A: Access> Map<A> {
 
     fn picture(&self, range: impl RangeBounds<usize>, detail: Detail) -> Result<Residency> {
         let span = range::checked(range, self.len(), "ask about", || self.name())?;
-        let pages = Pages::small(self.region(), span)?;
+        let pages = Pages::small_of_map(self, span)?;
         let bytes = range::wide(span.offset())..range::wide(span.end());
         let lead = range::wide(pages.lead());
         let first = self.file_offset().saturating_add(bytes.start).saturating_sub(lead);
@@ -151,7 +151,7 @@ impl Memory {
     /// ```
     pub fn residency(&self, range: impl RangeBounds<usize>) -> Result<Residency> {
         let span = range::checked(range, self.len(), "ask about", || "memory".to_owned())?;
-        let pages = Pages::small(self.region(), span)?;
+        let pages = Pages::small_of_memory(self, span)?;
         let bytes = range::wide(span.offset())..range::wide(span.end());
         Subject { cache: None, pages: Some(pages), writes: Writes::Never }
             .draw(Residency::begin(bytes, range::wide(pages.lead()), page_bytes()), Detail::More)
@@ -556,23 +556,20 @@ mod tests {
     }
 
     #[test]
-    #[allow(unsafe_code, reason = "locks pages")]
     fn locked_pages_are_found() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[7u8; 8 * 4096], 0).unwrap();
         let map = Map::of(&file).unwrap();
-        let middle = Pages::small(map.region(), crate::Span::new(2 * 4096, 4096).unwrap()).unwrap();
-        // SAFETY: the page is the map's.
-        unsafe { kernel::lock(middle.base(), 4096, kernel::OnFault::No) }.unwrap();
+        let middle = Pages::small_of_map(&map, crate::Span::new(2 * 4096, 4096).unwrap()).unwrap();
+        middle.lock(kernel::OnFault::No).unwrap();
         let picture = map.residency_in_detail(..).unwrap();
         let locked: Vec<_> =
             picture.ranges().filter(|run| run.state.is_locked()).map(|run| run.range).collect();
         assert_eq!(locked, [2 * PAGE..3 * PAGE]);
         // The kernel marks a large folio only where all of it is locked at once.
         let map = Map::of(&file).unwrap();
-        let whole = Pages::small(map.region(), crate::Span::new(0, 8 * 4096).unwrap()).unwrap();
-        // SAFETY: as above.
-        unsafe { kernel::lock(whole.base(), 8 * 4096, kernel::OnFault::No) }.unwrap();
+        let whole = Pages::small_of_map(&map, crate::Span::new(0, 8 * 4096).unwrap()).unwrap();
+        whole.lock(kernel::OnFault::No).unwrap();
         let seen_from_outside = residency_in_detail(&file, ..).unwrap();
         match seen_from_outside.why_untold(Question::Locked) {
             None => assert_eq!(seen_from_outside.totals().locked, 8),
@@ -588,7 +585,9 @@ mod tests {
             start in 0u64..400_000,
             len in 0u64..400_000,
         ) {
-            let Some(file) = cold_file("the_picture_agrees_with_the_kernel", 200 * 4096) else { return Ok(()) };
+            let Some(file) = cold_file("the_picture_agrees_with_the_kernel", 200 * 4096) else {
+                return Ok(());
+            };
             for &page in &touched {
                 touch(&file, page);
             }

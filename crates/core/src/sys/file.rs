@@ -115,3 +115,9 @@ pub(crate) fn space_left(file: BorrowedFd<'_>) -> io::Result<u64> {
     let stat = rustix::fs::fstatvfs(file)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
+
+/// How many bytes are free on the file's file system, for the superuser; `None` where it does not count them.
+pub(crate) fn free_space(file: BorrowedFd<'_>) -> Option<u64> {
+    let stat = rustix::fs::fstatvfs(file).ok()?;
+    (stat.f_blocks > 0).then(|| stat.f_bfree.saturating_mul(stat.f_frsize))
+}

@@ -114,6 +114,13 @@ pub(crate) fn is_mapped(address: usize) -> bool {
     unsafe { libc::mincore(page_start, page::size(), &raw mut answer) == 0 }
 }
 
+/// Tells whether the kernel knows a kind of advice: it says so before it looks at the range, which is empty here.
+pub(crate) fn knows_advice(advice: i32) -> bool {
+    let anywhere = std::ptr::without_provenance_mut(page::size());
+    // SAFETY: advice about no byte changes nothing.
+    unsafe { libc::madvise(anywhere, 0, advice) == 0 }
+}
+
 fn word(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_ne_bytes)
 }
