@@ -8,7 +8,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use super::cached::{self, Cached};
 use super::window::Window;
@@ -16,6 +15,7 @@ use crate::error::{Fault, Result};
 use crate::map::{Access, Readable, Source};
 use crate::ring::{self, BLOCK, Issuer, Reader};
 use crate::span::to_u64;
+use crate::sys::fork::{self, Generation};
 use crate::view::View;
 
 /// One direct read.
@@ -152,7 +152,7 @@ impl<'map, A: Readable> Stream<'map, A> {
         let direct = match &mut self.road {
             Road::Direct(direct) => direct.take(&self.view, at),
             Road::Helped(helper) => {
-                helper.window.consumed(at);
+                helper.consumed(at);
                 None
             }
             Road::Plain => None,
@@ -329,7 +329,8 @@ impl Direct {
 #[derive(Debug)]
 struct Helper {
     window: Arc<Window>,
-    thread: Option<JoinHandle<()>>,
+    /// The process that the thread lives in.
+    owner: Generation,
 }
 
 impl Helper {
@@ -342,15 +343,20 @@ impl Helper {
                 read_ahead(&file, start + to_u64(offset), len);
             }
         };
-        let thread = std::thread::Builder::new().name("mapwright-ahead".into()).spawn(work).ok()?;
-        Some(Self { window, thread: Some(thread) })
+        std::thread::Builder::new().name("mapwright-ahead".into()).spawn(work).ok()?;
+        Some(Self { window, owner: fork::generation() })
     }
 
+    fn consumed(&self, offset: usize) {
+        if self.owner == fork::generation() {
+            self.window.consumed(offset);
+        }
+    }
+
+    /// Lets the helper end by itself: it holds nothing but the file. In a forked child there is none to tell.
     fn finish(&mut self) {
-        self.window.end();
-        if let Some(thread) = self.thread.take() {
-            // A helper that panicked has nothing to say that matters now.
-            let _ended = thread.join();
+        if self.owner == fork::generation() {
+            self.window.end();
         }
     }
 }

@@ -421,7 +421,10 @@ impl HeldLock {
             FileLock::Shared => FlockOperation::NonBlockingLockShared,
             FileLock::Exclusive => FlockOperation::NonBlockingLockExclusive,
         };
-        rustix::fs::flock(source.fd(), operation).map_err(|cause| {
+        // A description of its own: the caller's may carry another lock, or be shared with another map.
+        let file = file::reopen(source.fd(), rustix::fs::OFlags::RDONLY)
+            .map_err(|cause| Error::os("open again, to lock it,", source.name(), cause))?;
+        rustix::fs::flock(&file, operation).map_err(|cause| {
             let error = Error::os("lock", source.name(), cause);
             if error.kind() == ErrorKind::Busy {
                 error.advice("somebody else holds a lock on it")
@@ -429,7 +432,7 @@ impl HeldLock {
                 error
             }
         })?;
-        Ok(Self { file: Arc::clone(source.file()) })
+        Ok(Self { file, owner: fork::generation() })
     }
 }
 

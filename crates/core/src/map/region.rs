@@ -54,6 +54,8 @@ pub(crate) struct Region {
     looked_at: AtomicBool,
     /// Asks background helpers, who hold the region too, to let go.
     stop: AtomicBool,
+    /// The process whose threads help, once there are any.
+    helped_in: OnceLock<Generation>,
     /// Set where children do not inherit the range, or not all of it: the process that may unmap it.
     only_in: OnceLock<Generation>,
 }
@@ -101,7 +103,22 @@ impl Region {
         assert!(before.checked_add(capacity).is_some_and(|end| end <= owned || capacity == 0));
         let (len, stop, looked_at) = (AtomicUsize::new(len), AtomicBool::new(false), AtomicBool::new(false));
         let only_in = only_in.map_or_else(OnceLock::new, OnceLock::from);
-        Self { base, owned, before, len, capacity, origin, ticket, release, unit, looked_at, stop, only_in }
+        let helped_in = OnceLock::new();
+        Self {
+            base,
+            owned,
+            before,
+            len,
+            capacity,
+            origin,
+            ticket,
+            release,
+            unit,
+            looked_at,
+            stop,
+            helped_in,
+            only_in,
+        }
     }
 
     /// Makes a region that maps nothing.
@@ -216,6 +233,16 @@ impl Region {
     /// Allows background helpers again.
     pub(crate) fn allow_helpers(&self) {
         self.stop.store(false, Ordering::Relaxed);
+    }
+
+    /// Remembers that threads of this process help.
+    pub(crate) fn note_helpers(&self) {
+        self.helped_in.get_or_init(fork::generation);
+    }
+
+    /// Whether helpers, if there are any, are threads of this process and not of a parent.
+    pub(crate) fn has_helpers_here(&self) -> bool {
+        self.helped_in.get().is_some_and(|&generation| generation == fork::generation())
     }
 
     /// Tells a background helper whether to let go.

@@ -1,0 +1,173 @@
+//! The end of a map, and its parts: close, split, and the way out to a raw range and back.
+
+#![allow(unsafe_code, reason = "unmaps, cuts and hands out owned ranges; listed in docs/SOUNDNESS.md")]
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::access::Access;
+use super::origin::Origin;
+use super::region::{Parts, Region, Release};
+use super::{Map, Source, registry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::{memory as kernel, page};
+
+impl<A: Access> Map<A> {
+    /// Unmaps now, on this thread, and reports what the kernel says.
+    ///
+    /// # Errors
+    /// Where munmap(2) fails; the range is leaked then.
+    pub fn close(mut self) -> Result<()> {
+        let region = self.exclusive();
+        let (base, owned, is_here) = (region.base(), region.owned(), region.is_here());
+        region.set_release(Release::Never);
+        if owned == 0 || !is_here {
+            return Ok(());
+        }
+        // SAFETY: the region is exclusive and will not unmap again; the map and every view of it end here.
+        unsafe { kernel::unmap(base, owned) }.map_err(|cause| Error::os("unmap", "a map", cause))
+    }
+
+    /// Unmaps and returns the file, or `None` where the map shows memory.
+    #[must_use = "the file is closed when it is dropped"]
+    pub fn into_file(self) -> Option<Arc<File>> {
+        self.source().cloned().map(Source::into_file)
+    }
+
+    /// Splits in two at a page boundary; each part unmaps itself.
+    ///
+    /// # Errors
+    /// Where `at` lies beyond the end or, counted from the first page, is not a multiple of the page size.
+    pub fn split(mut self, at: usize) -> Result<(Self, Self)> {
+        let lock = self.lock.take();
+        let region = self.exclusive();
+        let (before, owned, len, unit) = (region.before(), region.owned(), region.len(), region.unit());
+        let cut = before.checked_add(at).filter(|&cut| at <= len && cut <= owned && cut % unit == 0);
+        let Some(cut) = cut else {
+            let why = format!("{at} is not a page boundary inside of {len} bytes (pages of {unit} bytes)");
+            return Err(Error::new(ErrorKind::InvalidInput, "split", "a map", why));
+        };
+        let origin = |offset| Origin {
+            source: region.origin().source.clone(),
+            kind: region.origin().kind,
+            offset: region.origin().file_offset(offset),
+            private: region.origin().private,
+        };
+        let capacity = region.capacity();
+        let release = region.release();
+        let first = Parts {
+            base: region.base(),
+            owned: cut,
+            before,
+            len: at,
+            capacity: at,
+            origin: origin(0),
+            ticket: region.ticket().cloned(),
+            release,
+            unit,
+            only_in: region.only_in(),
+        };
+        // SAFETY: cut lies inside the owned range.
+        let base = unsafe { region.base().add(cut) };
+        let second = Parts {
+            base,
+            owned: owned - cut,
+            before: 0,
+            len: len - at,
+            capacity: capacity - at,
+            origin: origin(at),
+            ticket: region.ticket().cloned(),
+            release,
+            unit,
+            only_in: region.only_in(),
+        };
+        region.set_release(Release::Never);
+        // SAFETY: the old region will not unmap; the two new ones own its two disjoint parts.
+        let first = unsafe { Region::adopt(first) };
+        // SAFETY: as above.
+        let second = unsafe { Region::adopt(second) };
+        // Whether anybody has looked at the whole, nobody knows of the parts.
+        first.look();
+        second.look();
+        first.note_end();
+        Ok((Self::new(first, lock), Self::new(second, None)))
+    }
+
+    /// Gives the range up: nobody unmaps it until [`from_raw`](Self::from_raw).
+    #[must_use = "the range stays mapped until from_raw or munmap"]
+    pub fn into_raw(mut self) -> RawMap {
+        let lock = self.lock.take();
+        // The lock is to be kept, too: its file is closed by the caller.
+        std::mem::forget(lock);
+        let region = self.exclusive();
+        region.set_release(Release::Never);
+        RawMap {
+            base: region.base().as_ptr(),
+            owned: region.owned(),
+            before: region.before(),
+            len: region.len(),
+            source: region.origin().source.clone(),
+            offset: region.origin().offset,
+            private: region.origin().private,
+        }
+    }
+
+    /// Takes a range over.
+    ///
+    /// # Errors
+    /// Where the source cannot be described any more.
+    ///
+    /// # Safety
+    /// `base..+owned` is mapped with at least the access that `A` stands for, whole pages, and nobody else
+    /// will unmap, move or reprotect it, or hold a reference into it; `before + len <= owned`.
+    pub unsafe fn from_raw(raw: RawMap) -> Result<Self> {
+        crate::fault::handler::install();
+        let description = raw.source.as_ref().map(Source::describe).transpose()?;
+        let origin = Origin {
+            source: raw.source,
+            kind: description.map(|description| description.kind),
+            offset: raw.offset,
+            private: raw.private,
+        };
+        let end = origin.file_offset(raw.len);
+        let base = std::ptr::NonNull::new(raw.base).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", "its address is null")
+        })?;
+        let parts = Parts {
+            base,
+            owned: raw.owned,
+            before: raw.before,
+            len: raw.len,
+            capacity: raw.len,
+            origin,
+            ticket: description.map(|description| registry::enter(description.identity, end)),
+            release: Release::Background,
+            unit: page::size(),
+            only_in: None,
+        };
+        // SAFETY: by this function's contract.
+        let region = unsafe { Region::adopt(parts) };
+        // Who had it before has looked.
+        region.look();
+        Ok(Self::new(region, None))
+    }
+}
+
+/// A map taken apart: what [`Map::into_raw`] gives up and [`Map::from_raw`] takes over.
+#[derive(Debug)]
+pub struct RawMap {
+    /// The first address of the owned range, page-aligned.
+    pub base: *mut u8,
+    /// The owned range's length in bytes, whole pages.
+    pub owned: usize,
+    /// From `base` to the first byte that the map shows.
+    pub before: usize,
+    /// How many bytes the map shows.
+    pub len: usize,
+    /// The mapped file, if there is one.
+    pub source: Option<Source>,
+    /// The file offset of the first byte that the map shows.
+    pub offset: u64,
+    /// Whether the mapping is private.
+    pub private: bool,
+}

@@ -1,0 +1,99 @@
+//! Changes of what a whole map allows, said in its type: a map is never writable and executable at once.
+
+#![allow(unsafe_code, reason = "changes the protection of owned ranges; listed in docs/SOUNDNESS.md")]
+
+use super::Map;
+use super::access::{Access, CopyOnWrite, Executable, ReadOnly, ReadWrite, sealed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::memory as kernel;
+
+impl Map<ReadWrite> {
+    /// Gives up writing.
+    ///
+    /// # Errors
+    /// Where mprotect(2) fails; the map is gone then, the file is not.
+    pub fn into_read_only(self) -> Result<Map<ReadOnly>> {
+        self.retype("give up writing")
+    }
+}
+
+impl Map<ReadOnly> {
+    /// Begins to write. The file must have been opened for reading and writing, and be mapped shared.
+    ///
+    /// # Errors
+    /// Where the file was opened for reading only, or the map is private (map it with
+    /// [`map_copy`](crate::MapOptions::map_copy) to write a private copy).
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, Map};
+    /// let file = tempfile::tempfile()?;
+    /// file.set_len(4096)?;
+    /// let map = Map::of(file)?.into_read_write()?;
+    /// map.view().store(0, 7u8)?;
+    /// let map = map.into_read_only()?;
+    /// assert_eq!(map.view().load::<u8>(0)?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_read_write(self) -> Result<Map<ReadWrite>> {
+        if self.is_private() {
+            let why = "it is private, and would keep what is written to itself; map a copy with map_copy";
+            return Err(Error::new(ErrorKind::InvalidInput, "write to", self.name(), why));
+        }
+        self.retype("begin to write to")
+    }
+}
+
+impl Map<CopyOnWrite> {
+    /// Gives up writing and begins to run what was written.
+    ///
+    /// # Errors
+    /// Where mprotect(2) fails, as on a file system that is mounted `noexec`.
+    pub fn into_executable(self) -> Result<Map<Executable>> {
+        let map: Map<Executable> = self.retype("make executable")?;
+        let (base, len) = map.region.body();
+        // SAFETY: the body lies inside the owned range.
+        let start = unsafe { map.region.base().add(base) };
+        // SAFETY: the range is the region's.
+        unsafe { kernel::synchronise_instructions(start, len) };
+        Ok(map)
+    }
+}
+
+impl Map<Executable> {
+    /// Gives up running and begins to write private copies of the pages.
+    ///
+    /// # Errors
+    /// Where no file is mapped (see [`into_memory`](Self::into_memory)), or mprotect(2) fails.
+    pub fn into_copy_on_write(self) -> Result<Map<CopyOnWrite>> {
+        if self.source().is_none() {
+            let why = "it shows memory, not a file; into_memory gives that back";
+            return Err(Error::new(ErrorKind::InvalidInput, "write to", self.name(), why));
+        }
+        self.retype("begin to write to")
+    }
+}
+
+impl<A: Access> Map<A> {
+    /// Changes the protection of all pages and the type with it.
+    fn retype<B: Access>(mut self, action: &'static str) -> Result<Map<B>> {
+        let name = self.name();
+        let region = self.exclusive();
+        let (from, len) = region.body();
+        if len > 0 && region.is_here() {
+            // SAFETY: the body lies inside the owned range.
+            let base = unsafe { region.base().add(from) };
+            // SAFETY: the region is exclusive: no view and no reference needs the access that is taken away.
+            unsafe { kernel::protect(base, len, <B as sealed::Sealed>::PROTECTION) }.map_err(|cause| {
+                let error = Error::os(action, name, cause);
+                match error.kind() {
+                    ErrorKind::PermissionDenied => {
+                        error.advice("the file was not opened for this, or is sealed")
+                    }
+                    _ => error,
+                }
+            })?;
+        }
+        let (region, lock) = self.into_region_and_lock();
+        Ok(Map::new(region, lock))
+    }
+}
