@@ -1,12 +1,11 @@
 //! The signal handler: listed instruction → its exit, patched address → a page, anything else → whoever was
 //! there.
 //!
-//! Installed once, when the first map is made, for SIGBUS and SIGSEGV, on the alternate stack where the
-//! thread has one. Everything that runs in the handler is async-signal-safe: constant memory, atomics, and
-//! direct system calls.
+//! Installed once, when the first map is made, for SIGBUS and SIGSEGV. Everything that runs in the handler is
+//! async-signal-safe: constant memory, atomics, and direct system calls.
 //!
-//! A fault that is not ours ends exactly as it would have without us. A previous handler is called with its
-//! own mask and flags (Rust's stack overflow message still appears). For the default action the signal is
+//! A fault that is not ours ends exactly as it would have without us. A previous handler is called on its own
+//! stack, with its own mask and flags (Rust's stack overflow message still appears). For the default action the signal is
 //! queued again with the same `siginfo` after the default was restored: it strikes on return, at the same
 //! program counter, so that a core dump shows the same place. What defeats the handler is reported by
 //! [`signal_report`].
@@ -48,19 +47,29 @@ pub(crate) fn install() {
         }
         READY.store(true, Ordering::Release);
         for signal in SIGNALS {
-            replace(signal, &ours());
+            replace(signal, &in_place_of(&previous(signal)));
         }
     });
 }
 
-/// Our own action: full information, on the alternate stack, interrupted calls go on.
-fn ours() -> libc::sigaction {
+/// Our own action, called the way the kernel would have called the handler that is pushed aside: on its stack,
+/// with its mask, interrupted calls resumed or not. Where there was none: on the alternate stack if the thread
+/// has one, and nothing is interrupted.
+fn in_place_of(previous: &libc::sigaction) -> libc::sigaction {
     let mut action = empty_action();
-    action.sa_sigaction =
-        (on_fault as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t)) as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    action.sa_sigaction = OURS as usize;
+    action.sa_flags = libc::SA_SIGINFO;
+    if matches!(previous.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
+        action.sa_flags |= libc::SA_ONSTACK | libc::SA_RESTART;
+    } else {
+        action.sa_flags |= previous.sa_flags & (libc::SA_ONSTACK | libc::SA_RESTART | libc::SA_NODEFER);
+        action.sa_mask = previous.sa_mask;
+    }
     action
 }
+
+/// The handler that [`in_place_of`] installs.
+const OURS: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::ucontext_t) = on_fault;
 
 fn empty_action() -> libc::sigaction {
     // SAFETY: sigaction is a C struct of integers and a nullable function pointer; all zeros is its default
@@ -194,8 +203,8 @@ fn strike_again(signal: i32, info: *mut libc::siginfo_t) {
     }
 }
 
-/// Calls a previous handler the way the kernel would have: with its mask, and once only where it asked for
-/// that.
+/// Calls a previous handler, once only where it asked for that. Its stack and mask are in force: see
+/// [`in_place_of`].
 fn call_previous(
     signal: i32,
     info: *mut libc::siginfo_t,
@@ -205,13 +214,6 @@ fn call_previous(
 ) {
     if previous.sa_flags & libc::SA_RESETHAND != 0 {
         replace(signal, &empty_action());
-    }
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are valid; pthread_sigmask is async-signal-safe.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const previous.sa_mask, before.as_mut_ptr()) };
-    if previous.sa_flags & libc::SA_NODEFER != 0 {
-        // The kernel blocked the signal when it called us; a handler that allows nesting expects it unblocked.
-        unblock(signal);
     }
     if previous.sa_flags & libc::SA_SIGINFO == 0 {
         // SAFETY: without SA_SIGINFO a handler is a function of the signal alone; it was installed as such.
@@ -223,19 +225,6 @@ fn call_previous(
         let handler: Full = unsafe { std::mem::transmute(handler) };
         handler(signal, info, context);
     }
-    // SAFETY: restores the mask that the call above wrote.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-}
-
-/// Unblocks one signal in this thread.
-fn unblock(signal: i32) {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: makes the local set empty.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: adds a valid signal to the set that was made empty above.
-    unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
-    // SAFETY: the set is a local, initialised above; pthread_sigmask is async-signal-safe.
-    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut()) };
 }
 
 /// Who would get a failing page fault now.
@@ -285,7 +274,7 @@ pub fn signal_report() -> SignalReport {
 fn state(signal: i32) -> HandlerState {
     if !READY.load(Ordering::Acquire) {
         HandlerState::NotInstalled
-    } else if query(signal).sa_sigaction == ours().sa_sigaction {
+    } else if query(signal).sa_sigaction == OURS as usize {
         HandlerState::Installed
     } else {
         HandlerState::Replaced

@@ -25,7 +25,7 @@ use crate::view::View;
 const FEW: usize = 8;
 
 /// The deepest queue, and the memory that its slots may take together.
-const DEPTH: usize = 128;
+const DEPTH: usize = 256;
 const SLOTS_BYTES: usize = 16 << 20;
 
 /// The largest single read; longer places are cut.

@@ -44,7 +44,9 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         private: sharing == Sharing::Private,
     };
     if len == 0 && options.reserve == 0 {
-        refuse_if_it_only_looks_empty(&origin, options.offset)?;
+        if options.len.is_none() {
+            refuse_if_it_only_looks_empty(&origin, options.offset)?;
+        }
         return Ok(Map::new(Region::empty(origin, ticket), lock));
     }
     refuse_misplaced(options.placement)?;

@@ -124,8 +124,8 @@ impl Memory {
 
     /// Gives the region up, with pages that cannot be written any more.
     ///
-    /// Where the kernel refuses (a process may have only so many mappings), the type alone keeps them from being
-    /// written.
+    /// Where the kernel refuses (a process may have only so many mappings), the type alone keeps them from
+    /// being written.
     pub(crate) fn into_read_only(self) -> Region {
         let (from, len) = self.region.body();
         if len > 0 {

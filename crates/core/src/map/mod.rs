@@ -254,12 +254,13 @@ impl<A: Access> Map<A> {
     /// Waits until background helpers have let go, and returns the region alone.
     pub(crate) fn exclusive(&mut self) -> &mut Region {
         self.wait_for_helpers();
-        // SAFETY: no helper of this process holds the region any more, views and other handles borrow the map, and
-        // the map is borrowed mutably: this is the only way to the region.
+        // SAFETY: no helper of this process holds the region any more, views and other handles borrow the
+        // map, and the map is borrowed mutably: this is the only way to the region.
         unsafe { &mut *Arc::as_ptr(&self.region).cast_mut() }
     }
 
-    /// Waits until the helpers of this process have let go. Those of a parent do not exist here, and never will.
+    /// Waits until the helpers of this process have let go. Those of a parent do not exist here, and never
+    /// will.
     fn wait_for_helpers(&self) {
         self.region.stop_helpers();
         while Arc::strong_count(&self.region) > 1 && self.region.has_helpers_here() {
@@ -280,8 +281,8 @@ impl<A: Access> Map<A> {
         let Self { region, lock, .. } = self;
         let region = match Arc::try_unwrap(region) {
             Ok(region) => region,
-            // SAFETY: a parent's helper holds a count that will never be given back: nobody else reads the region, and
-            // the copy in the shared block is leaked, not dropped.
+            // SAFETY: a parent's helper holds a count that will never be given back: nobody else reads the
+            // region, and the copy in the shared block is leaked, not dropped.
             Err(leaked) => unsafe { std::ptr::read(Arc::into_raw(leaked)) },
         };
         (region, lock)

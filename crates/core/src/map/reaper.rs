@@ -19,8 +19,8 @@ use crate::sys::memory;
 /// How much is unmapped at once.
 const PIECE: usize = 32 << 20;
 
-/// How many ranges may wait. Beyond that their owners unmap them: a loop that maps and drops must not run out of
-/// address space because one thread cannot keep up.
+/// How many ranges may wait. Beyond that their owners unmap them: a loop that maps and drops must not run out
+/// of address space because one thread cannot keep up.
 const WAITING: usize = 32;
 
 /// A range on its way out. Invariant: whoever holds the node owns the range.

@@ -27,7 +27,8 @@ const SHARDS: usize = 16;
 #[derive(Default)]
 struct Entry {
     maps: usize,
-    /// Where the maps end in the file. The first stands apart: most files have one, and it costs no allocation.
+    /// Where the maps end in the file. The first stands apart: most files have one, and it costs no
+    /// allocation.
     end: u64,
     more_ends: Vec<u64>,
     shared: Weak<Map<ReadOnly>>,

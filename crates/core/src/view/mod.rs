@@ -31,6 +31,7 @@ pub use lines::Lines;
 pub use search::{Finder, Matches};
 
 use crate::error::{Fault, FaultKind, Result};
+use crate::fault::raw;
 use crate::map::region::Region;
 use crate::map::{Access, ReadOnly, Readable, Source, Writable, sealed};
 use crate::span::Span;
@@ -176,6 +177,31 @@ impl<'map, A: Readable> View<'map, A> {
     /// `offset + len` was checked against the view, and `target` is writable for `len` bytes.
     #[inline]
     unsafe fn copy_to_raw(&self, offset: usize, target: *mut u8, len: usize) -> Result<(), Fault> {
+        // SAFETY: by this function's contract.
+        let source = unsafe { self.start.add(offset) };
+        // SAFETY: the source lies in the owned range (invariant 1); the target is the caller's.
+        if unsafe { raw::copy_short(target, source, len) } {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        if unsafe { raw::copy(target, source, len) }.code == 0 {
+            return Ok(());
+        }
+        // SAFETY: this function's contract is the callee's.
+        unsafe { self.copy_to_raw_after_fault(offset, target, len) }
+    }
+
+    /// Copies what can be had and finds out why the rest cannot.
+    ///
+    /// # Safety
+    /// As for `copy_to_raw`.
+    #[cold]
+    unsafe fn copy_to_raw_after_fault(
+        &self,
+        offset: usize,
+        target: *mut u8,
+        len: usize,
+    ) -> Result<(), Fault> {
         let base = self.base();
         // SAFETY: by this function's contract, and the view lies inside the region (invariant 1).
         unsafe { self.region.copy_out(base + offset, target, len) }.map_err(|fault| fault.seen_from(base))
@@ -253,6 +279,22 @@ impl<A: Writable> View<'_, A> {
     #[inline]
     pub fn copy_from(&self, offset: usize, buffer: &[u8]) -> Result<(), Fault> {
         self.check(offset, buffer.len())?;
+        // SAFETY: the range was checked.
+        let target = unsafe { self.start.add(offset) };
+        // SAFETY: the target lies in the owned range (invariant 1), and nothing refers to mapped bytes.
+        if unsafe { raw::copy_short(target, buffer.as_ptr(), buffer.len()) } {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        if unsafe { raw::copy(target, buffer.as_ptr(), buffer.len()) }.code == 0 {
+            return Ok(());
+        }
+        self.copy_from_after_fault(offset, buffer)
+    }
+
+    /// Copies what there is room for and finds out why the rest cannot be stored. The range was checked.
+    #[cold]
+    fn copy_from_after_fault(&self, offset: usize, buffer: &[u8]) -> Result<(), Fault> {
         let base = self.base();
         // SAFETY: the range was checked, the view lies inside the region (invariant 1), and nothing refers to
         // mapped bytes.

@@ -1,19 +1,21 @@
 //! Search for bytes and literals, in place.
 //!
 //! Copying first and searching the copy costs a quarter of the speed. So the scan reads mapped memory
-//! directly, by guarded vector instructions: it looks for the two rarest bytes of the literal at their
-//! distance, and only a place that has both is copied and compared. Where that goes wrong (a literal of bytes
-//! that are everywhere), the search falls back to copying blocks and a linear-time search in them.
+//! directly, by guarded vector instructions: it looks for the rarest bytes of the literal at their
+//! distances, and only a place that has them is copied and compared. Where that goes wrong (a literal of
+//! bytes that are everywhere), the search falls back to copying blocks and a linear-time search in them.
+
+#![allow(unsafe_code, reason = "guarded scans of owned ranges; listed in docs/SOUNDNESS.md")]
 
 use crate::error::{Fault, FaultKind, Result};
-use crate::fault::raw::{self, Trap};
+use crate::fault::raw::{self, Literal, Trap};
 use crate::map::region::ATTEMPTS;
 use crate::map::{Access, Readable};
 
 use super::View;
 
-/// What a candidate that fails costs, in bytes scanned instead: with more failures than one in so many bytes, the scan
-/// in place is given up.
+/// What a candidate that fails costs, in bytes scanned instead: with more failures than one in so many bytes,
+/// the scan in place is given up.
 const CANDIDATE_COST: usize = 256;
 
 /// How many failures are forgiven before that is judged.
@@ -41,18 +43,21 @@ pub struct Finder<'needle> {
     first: usize,
     /// Distance to the second; 0 where the literal is one byte long.
     gap: usize,
+    /// For literals of four bytes and more: what the fast scan looks for.
+    literal: Option<Literal>,
 }
 
 impl<'needle> Finder<'needle> {
     /// Prepares a literal.
     #[must_use]
     pub fn new(needle: &'needle [u8]) -> Self {
-        let commonness = |index: &usize| commonness(needle[*index]);
-        let rarest = (0..needle.len()).min_by_key(commonness).unwrap_or(0);
-        let second =
-            (0..needle.len()).filter(|&index| index != rarest).min_by_key(commonness).unwrap_or(rarest);
-        let first = rarest.min(second);
-        Self { needle, first, gap: rarest.max(second) - first }
+        let rarest = rarest(needle);
+        let (one, other) = (rarest[0].min(rarest[1]), rarest[0].max(rarest[1]));
+        let literal = needle.first_chunk().map(|&first_four| {
+            let bytes = rarest.map(|index| needle[index]);
+            Literal { rarest: bytes, gaps: rarest, first_four }
+        });
+        Self { needle, first: one, gap: other - one, literal }
     }
 
     /// Finds the first occurrence at or after `from`.
@@ -87,30 +92,45 @@ impl<'needle> Finder<'needle> {
         Matches { finder: self.clone(), view, from: Some(0) }
     }
 
-    /// Scans `starts` places from `from` on for the pair; returns a place where the literal may begin.
+    /// Scans `starts` places from `from` on; returns a place where the literal may begin.
     fn scan<A: Readable>(
         &self,
         view: View<'_, A>,
         from: usize,
         starts: usize,
     ) -> Result<Option<usize>, Fault> {
-        let (first, second) = (self.needle[self.first], self.needle[self.first + self.gap]);
-        let from_pair = from + self.first;
-        let covered = starts + self.gap;
-        let mut end = Trap { address: 0, code: 0 };
-        let mut scanned = starts;
-        let result = view.scan(from_pair, covered, |source, len| {
-            scanned = len.saturating_sub(self.gap);
-            // SAFETY: `scan` hands out a part of the view of `len` bytes, and the pair stays within.
-            end = unsafe { raw::scan_pair(source, scanned, self.gap, first, second) };
+        let (mut found, mut scanned) = (None, starts);
+        let covered = starts + self.needle.len() - 1;
+        let result = view.scan(from, covered, |source, len| {
+            scanned = len.saturating_sub(self.needle.len() - 1);
+            // SAFETY: `scan` hands out a part of the view of `len` bytes, in which so many literals can
+            // begin.
+            let (end, lead) = unsafe { self.scan_in(source, scanned) };
+            found = (end.code == 0).then(|| end.address.wrapping_sub(view.address(from + lead)));
             end
         });
-        let found = end.address.wrapping_sub(view.address(from_pair));
-        match result {
-            _ if end.code == 0 && found < scanned => Ok(Some(from + found)),
-            Ok(()) => Ok(None),
-            Err(fault) => Err(fault),
+        match found.filter(|&place| place < scanned) {
+            Some(place) => Ok(Some(from + place)),
+            None => result.map(|()| None),
         }
+    }
+
+    /// Scans by the best routine there is. What it found counts from `source + lead`.
+    ///
+    /// # Safety
+    /// The bytes of `starts` literals from `source` on lie in address space that a `Region` owns.
+    unsafe fn scan_in(&self, source: *const u8, starts: usize) -> (Trap, usize) {
+        if let Some(literal) = &self.literal {
+            // SAFETY: by this function's contract; the gaps and the first four bytes lie in the literal.
+            if let Some(end) = unsafe { raw::scan_literal(source, starts, literal) } {
+                return (end, 0);
+            }
+        }
+        let (first, second) = (self.needle[self.first], self.needle[self.first + self.gap]);
+        // SAFETY: the first byte's place lies in the literal.
+        let source = unsafe { source.add(self.first) };
+        // SAFETY: by this function's contract; both bytes lie in the literal.
+        (unsafe { raw::scan_pair(source, starts, self.gap, first, second) }, self.first)
     }
 
     /// The linear-time road: copies blocks that overlap by the literal's length.
@@ -198,6 +218,23 @@ impl<A: Readable> View<'_, A> {
     }
 }
 
+/// The places of a literal's three rarest bytes, the rarest first; the same place twice in a literal of fewer
+/// bytes.
+fn rarest(needle: &[u8]) -> [usize; 3] {
+    let mut places = [0; 3];
+    let mut taken = 0;
+    while taken < places.len() {
+        let free = |index: &usize| !places[..taken].contains(index);
+        let commonness = |index: &usize| commonness(needle[*index]);
+        let Some(place) = (0..needle.len()).filter(free).min_by_key(commonness) else { break };
+        places[taken] = place;
+        taken += 1;
+    }
+    let last = places[taken.saturating_sub(1)];
+    places[taken..].fill(last);
+    places
+}
+
 /// How common a byte is in files at large: text, code, and binaries with their zeros. Only the order matters.
 const fn commonness(byte: u8) -> u8 {
     match byte {
@@ -213,5 +250,52 @@ const fn commonness(byte: u8) -> u8 {
         b'!'..=b'~' => 80,
         0x7F..=0xBF => 60,
         0xC0..=0xFE => 40,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::FaultKind;
+    use crate::map::{Map, MapOptions};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn find_all_finds_what_windows_find(
+            bytes in proptest::collection::vec(0u8..3, 0..700), needle in proptest::collection::vec(0u8..3, 1..9),
+        ) {
+            let map = MapOptions::new().shared_memory(bytes.len()).unwrap();
+            map.view().copy_from(0, &bytes).unwrap();
+            let wanted: Vec<usize> =
+                bytes.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle).map(|(at, _)| at).collect();
+            let found: Result<Vec<usize>, Fault> = Finder::new(&needle).find_all(map.view()).collect();
+            prop_assert_eq!(found.unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_literal_before_the_new_end_is_found_and_one_behind_it_is_a_fault() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut content = vec![b'a'; 300_000];
+        content[40_000..40_006].copy_from_slice(b"needle");
+        std::fs::write(&file, &content).unwrap();
+        let map = Map::open(&file).unwrap();
+        file.as_file().set_len(40_960).unwrap();
+        assert_eq!(map.view().find(b"needle").unwrap(), Some(40_000));
+        assert_eq!(map.view().find(b"ne").unwrap(), Some(40_000));
+        let fault = map.view().find(b"absent").unwrap_err();
+        assert_eq!((fault.kind(), fault.offset()), (FaultKind::Truncated, 40_960));
+    }
+
+    #[test]
+    fn a_literal_of_bytes_that_are_everywhere_is_found_by_the_other_road() {
+        let map = MapOptions::new().shared_memory(1 << 20).unwrap();
+        map.view().fill(.., b'a').unwrap();
+        let mut needle = vec![b'a'; 100];
+        needle[50] = b'b';
+        assert_eq!(map.view().find(&needle).unwrap(), None);
+        map.view().copy_from(900_000, &needle).unwrap();
+        assert_eq!(map.view().find(&needle).unwrap(), Some(900_000));
     }
 }

@@ -9,7 +9,7 @@
 
 use std::arch::{asm, naked_asm};
 
-use super::{Faulted, Trap, Word};
+use super::{Faulted, Literal, Trap, Word};
 use crate::fault::table::listed;
 
 /// Copies `len` bytes; either side may fault.
@@ -79,6 +79,24 @@ pub(crate) unsafe extern "C" fn copy(target: *mut u8, source: *const u8, len: us
         "23: mov x1, 0",
         "90: ret",
     )
+}
+
+/// Copies a few bytes without a call, where that is faster. Here the called routine is as good.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(always)]
+pub(crate) unsafe fn copy_short(_target: *mut u8, _source: *const u8, _len: usize) -> bool {
+    false
+}
+
+/// Finds a literal by more than two of its bytes, where that is faster. Here [`scan_pair`] is the road.
+///
+/// # Safety
+/// None is needed: nothing is read.
+#[inline(always)]
+pub(crate) unsafe fn scan_literal(_source: *const u8, _starts: usize, _literal: &Literal) -> Option<Trap> {
+    None
 }
 
 /// Sets `len` bytes to `byte`; may fault.

@@ -17,7 +17,9 @@ use aarch64 as arch;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as arch;
 
-pub(crate) use arch::{copy, fill, gather_u32, gather_u64, scan_pair, touch_for_writing};
+pub(crate) use arch::{
+    copy, copy_short, fill, gather_u32, gather_u64, scan_literal, scan_pair, touch_for_writing,
+};
 
 /// How a called routine ended: `code` is 0, or the signal and where it struck.
 #[repr(C)]
@@ -46,6 +48,15 @@ impl Trap {
     pub(crate) fn si_code(self) -> i32 {
         i32::try_from(self.code & 0xffff).unwrap_or(0)
     }
+}
+
+/// What [`scan_literal`] looks for: three bytes of a literal, where they stand in it, and its first four
+/// bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Literal {
+    pub(crate) rarest: [u8; 3],
+    pub(crate) gaps: [usize; 3],
+    pub(crate) first_four: [u8; 4],
 }
 
 /// Says that a one-word access faulted; the address is known to the caller.
@@ -251,6 +262,9 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..6000), lead in 0usize..70,
         ) {
             let mut room = vec![0xAAu8; lead + bytes.len() + 70];
+            // SAFETY: as below.
+            let short = unsafe { copy_short(room.as_mut_ptr().add(lead), bytes.as_ptr(), bytes.len()) };
+            prop_assert!(!short || room[lead..lead + bytes.len()] == bytes[..]);
             // SAFETY: both sides are private vectors of sufficient length.
             let end = unsafe { copy(room.as_mut_ptr().add(lead), bytes.as_ptr(), bytes.len()) };
             prop_assert_eq!(end.code, 0);
@@ -274,6 +288,18 @@ mod tests {
         fn scans_find_what_iterators_find(
             bytes in proptest::collection::vec(0u8..4, 0..900), first in 0u8..4, second in 0u8..4, gap in 0usize..40,
         ) {
+            if bytes.len() > 36 {
+                let (starts, from) = (bytes.len() - 4, gap.min(bytes.len() - 4));
+                let needle = [bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]];
+                let wanted = bytes.windows(4).position(|window| window == needle);
+                let literal = Literal { rarest: [needle[2], needle[0], needle[3]], gaps: [2, 0, 3], first_four: needle };
+                // SAFETY: starts + 3 is less than the vector's length.
+                if let Some(found) = unsafe { scan_literal(bytes.as_ptr(), starts, &literal) } {
+                    prop_assert_eq!(found.code, 0);
+                    let found = found.address - bytes.as_ptr().addr();
+                    prop_assert_eq!(found, wanted.unwrap_or(starts).min(starts));
+                }
+            }
             if bytes.len() > gap {
                 let starts = bytes.len() - gap;
                 let pair = (0..starts).position(|i| bytes[i] == first && bytes[i + gap] == second);

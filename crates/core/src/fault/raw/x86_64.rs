@@ -10,8 +10,66 @@
 
 use std::arch::{asm, naked_asm};
 
-use super::{Faulted, Trap, Word};
+use super::{Faulted, Literal, Trap, Word};
 use crate::fault::table::listed;
+
+/// Copies 16 to 64 bytes without a call, and returns whether it did: not on a fault, and not another length.
+///
+/// A call and its surroundings would halve the number of cache misses that the processor overlaps (measured:
+/// random copies of 64 bytes from 64 MiB take 15.6 ns here, as by memcpy, and 49 ns by the called routine).
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(always)]
+pub(crate) unsafe fn copy_short(target: *mut u8, source: *const u8, len: usize) -> bool {
+    let flag: u32;
+    if len > 32 && len <= 64 {
+        // SAFETY: four overlapping moves cover 33 to 64 bytes of each side; a fault leaves through the exit.
+        unsafe {
+            asm!(
+                "xor {flag:e}, {flag:e}",
+                listed!("movups {a}, [{source}]", "772f", "0"),
+                listed!("movups {b}, [{source} + 16]", "772f", "0"),
+                listed!("movups {c}, [{source} + {len} - 32]", "772f", "0"),
+                listed!("movups {d}, [{source} + {len} - 16]", "772f", "0"),
+                listed!("movups [{target}], {a}", "772f", "0"),
+                listed!("movups [{target} + 16], {b}", "772f", "0"),
+                listed!("movups [{target} + {len} - 32], {c}", "772f", "0"),
+                listed!("movups [{target} + {len} - 16], {d}", "772f", "0"),
+                "773:",
+                ".pushsection .text.mapwright_exits, \"ax\", @progbits",
+                "772: mov {flag:e}, 1",
+                "jmp 773b",
+                ".popsection",
+                flag = out(reg) flag, source = in(reg) source, target = in(reg) target, len = in(reg) len,
+                a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    } else if len >= 16 && len <= 32 {
+        // SAFETY: two overlapping moves cover 16 to 32 bytes of each side; a fault leaves through the exit.
+        unsafe {
+            asm!(
+                "xor {flag:e}, {flag:e}",
+                listed!("movups {a}, [{source}]", "772f", "0"),
+                listed!("movups {b}, [{source} + {len} - 16]", "772f", "0"),
+                listed!("movups [{target}], {a}", "772f", "0"),
+                listed!("movups [{target} + {len} - 16], {b}", "772f", "0"),
+                "773:",
+                ".pushsection .text.mapwright_exits, \"ax\", @progbits",
+                "772: mov {flag:e}, 1",
+                "jmp 773b",
+                ".popsection",
+                flag = out(reg) flag, source = in(reg) source, target = in(reg) target, len = in(reg) len,
+                a = out(xmm_reg) _, b = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    } else {
+        return false;
+    }
+    flag == 0
+}
 
 /// Copies `len` bytes; either side may fault.
 ///
@@ -354,6 +412,132 @@ unsafe extern "C" fn scan_pair_avx2(
         "ret",
         "90: vzeroupper",
         "91: ret",
+    )
+}
+
+/// Finds the first `i < starts` where a literal's three rarest bytes and its first four bytes stand in their
+/// places.
+///
+/// The trap's address is `source + i`, or `source + starts` where there is none. `None` where this processor
+/// has no fast way: [`scan_pair`] is the road then.
+///
+/// # Safety
+/// `source..+starts + gaps` (the largest, and at least 3) lies in memory that the caller may read or in
+/// address space that a `Region` owns.
+#[inline]
+pub(crate) unsafe fn scan_literal(source: *const u8, starts: usize, literal: &Literal) -> Option<Trap> {
+    if starts < 32 || !std::is_x86_feature_detected!("avx2") {
+        return None;
+    }
+    let [a, b, c] = literal.rarest;
+    let bytes = u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16;
+    let word = u64::from(u32::from_ne_bytes(literal.first_four));
+    let [first, second, third] = literal.gaps;
+    // SAFETY: the caller's promise is the callee's; AVX2 was detected, and there are 32 starts at least.
+    Some(unsafe { scan_literal_avx2(source, starts, first, bytes | word << 32, second, third) })
+}
+
+/// Assembler text: looks at each place that a block's mask names, and leaves with the one whose first four
+/// bytes fit.
+macro_rules! places_of {
+    ($mask:literal) => {
+        concat!(
+            "vpmovmskb r11d, ",
+            $mask,
+            "\n31: test r11d, r11d\njz 32f\ntzcnt eax, r11d\nadd rax, rdi\n",
+            listed!("cmp dword ptr [rax], ecx", "90f", "1"),
+            "\nje 80f\nlea eax, [r11 - 1]\nand r11d, eax\njmp 31b\n32:"
+        )
+    };
+}
+
+// rdi: the block; rsi: the end of the starts; rdx, r8, r9: gaps; rcx: the first four bytes.
+#[unsafe(naked)]
+unsafe extern "C" fn scan_literal_avx2(
+    source: *const u8,
+    starts: usize,
+    first_gap: usize,
+    bytes_and_word: u64,
+    second_gap: usize,
+    third_gap: usize,
+) -> Trap {
+    naked_asm!(
+        "add rsi, rdi",
+        "vmovq xmm0, rcx",
+        "vpsrldq xmm1, xmm0, 1",
+        "vpsrldq xmm2, xmm0, 2",
+        "vpbroadcastb ymm0, xmm0",
+        "vpbroadcastb ymm1, xmm1",
+        "vpbroadcastb ymm2, xmm2",
+        "shr rcx, 32",
+        "lea r10, [rsi - 128]",
+        "cmp rdi, r10",
+        "ja 40f",
+        ".balign 32",
+        "30:",
+        listed!("vpcmpeqb ymm3, ymm0, [rdi + rdx]", "90f", "1"),
+        listed!("vpcmpeqb ymm4, ymm0, [rdi + rdx + 32]", "90f", "1"),
+        listed!("vpcmpeqb ymm5, ymm0, [rdi + rdx + 64]", "90f", "1"),
+        listed!("vpcmpeqb ymm6, ymm0, [rdi + rdx + 96]", "90f", "1"),
+        listed!("vpcmpeqb ymm7, ymm1, [rdi + r8]", "90f", "1"),
+        "vpand ymm3, ymm3, ymm7",
+        listed!("vpcmpeqb ymm8, ymm1, [rdi + r8 + 32]", "90f", "1"),
+        "vpand ymm4, ymm4, ymm8",
+        listed!("vpcmpeqb ymm9, ymm1, [rdi + r8 + 64]", "90f", "1"),
+        "vpand ymm5, ymm5, ymm9",
+        listed!("vpcmpeqb ymm10, ymm1, [rdi + r8 + 96]", "90f", "1"),
+        "vpand ymm6, ymm6, ymm10",
+        listed!("vpcmpeqb ymm7, ymm2, [rdi + r9]", "90f", "1"),
+        "vpand ymm3, ymm3, ymm7",
+        listed!("vpcmpeqb ymm8, ymm2, [rdi + r9 + 32]", "90f", "1"),
+        "vpand ymm4, ymm4, ymm8",
+        listed!("vpcmpeqb ymm9, ymm2, [rdi + r9 + 64]", "90f", "1"),
+        "vpand ymm5, ymm5, ymm9",
+        listed!("vpcmpeqb ymm10, ymm2, [rdi + r9 + 96]", "90f", "1"),
+        "vpand ymm6, ymm6, ymm10",
+        "vpor ymm7, ymm3, ymm4",
+        "vpor ymm8, ymm5, ymm6",
+        "vpor ymm7, ymm7, ymm8",
+        "vptest ymm7, ymm7",
+        "jnz 35f",
+        "sub rdi, -128",
+        "34: cmp rdi, r10",
+        "jbe 30b",
+        "jmp 40f",
+        "35:",
+        places_of!("ymm3"),
+        "add rdi, 32",
+        places_of!("ymm4"),
+        "add rdi, 32",
+        places_of!("ymm5"),
+        "add rdi, 32",
+        places_of!("ymm6"),
+        "add rdi, 32",
+        "jmp 34b",
+        // Fewer than 128 starts are left: blocks of 32, the last of which ends exactly at the last start.
+        "40: lea r10, [rsi - 32]",
+        "cmp rdi, r10",
+        "ja 50f",
+        "45:",
+        listed!("vpcmpeqb ymm3, ymm0, [rdi + rdx]", "90f", "1"),
+        listed!("vpcmpeqb ymm4, ymm1, [rdi + r8]", "90f", "1"),
+        "vpand ymm3, ymm3, ymm4",
+        listed!("vpcmpeqb ymm4, ymm2, [rdi + r9]", "90f", "1"),
+        "vpand ymm3, ymm3, ymm4",
+        places_of!("ymm3"),
+        "add rdi, 32",
+        "cmp rdi, r10",
+        "jbe 45b",
+        "50: cmp rdi, rsi",
+        "mov rax, rsi",
+        "jae 80f",
+        "mov rdi, r10",
+        "jmp 45b",
+        "80: vzeroupper",
+        "xor edx, edx",
+        "ret",
+        "90: vzeroupper",
+        "ret",
     )
 }
 
