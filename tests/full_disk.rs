@@ -3,7 +3,7 @@
 use crate::support::random::Random;
 use crate::support::suite::{Verdict, suite};
 use crate::support::tmpfs::Tmpfs;
-use mapwright::{ErrorKind, Fault, FaultKind, Map, ReadWrite, View};
+use mapwright::{ErrorKind, Fault, FaultKind, Map, MapOptions, ReadWrite, View};
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,9 @@ suite!(
         store_into_a_hole_is_no_space_whatever_the_store,
         store_works_once_there_is_space_again,
         fill_up_to_the_hole_was_done,
+        load_from_a_hole_is_no_space,
         creating_fails_and_leaves_nothing_behind,
+        growing_is_an_error_that_leaves_the_map_as_it_was,
     ],
     roles: [],
 );
@@ -78,7 +80,7 @@ fn store_into_a_hole_is_no_space_whatever_the_store() -> Verdict {
             let fault = store(disk.view(), at).expect_err(name);
             assert_eq!(fault.kind(), FaultKind::NoSpace, "{name} at {at}: {fault}");
             assert_eq!(fault.raw_os_error(), Some(libc::ENOSPC), "{name}");
-            assert_eq!(fault.file_offset(), u64::try_from(at).unwrap(), "{name}");
+            assert_eq!(fault.offset(), at, "{name}");
         }
     }
     assert_eq!(
@@ -117,6 +119,16 @@ fn fill_up_to_the_hole_was_done() -> Verdict {
     Ok(())
 }
 
+/// tmpfs makes a page for a hole that is only read, too.
+fn load_from_a_hole_is_no_space() -> Verdict {
+    let disk = FullDisk::new()?;
+    match disk.view().load::<u64>(4096) {
+        Ok(zero) => assert_eq!(zero, 0),
+        Err(fault) => assert_eq!(fault.kind(), FaultKind::NoSpace, "{fault}"),
+    }
+    Ok(())
+}
+
 fn creating_fails_and_leaves_nothing_behind() -> Verdict {
     let disk = FullDisk::new()?;
     let path = disk.tmpfs.path().join("new");
@@ -124,5 +136,20 @@ fn creating_fails_and_leaves_nothing_behind() -> Verdict {
     assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
     assert!(error.to_string().contains("new"), "{error}");
     assert!(!path.exists());
+    Ok(())
+}
+
+fn growing_is_an_error_that_leaves_the_map_as_it_was() -> Verdict {
+    let disk = FullDisk::new()?;
+    let path = disk.tmpfs.path().join("small");
+    std::fs::write(&path, b"").unwrap();
+    let map = MapOptions::new().reserve(HOLE).open_mut(&path).unwrap();
+    let error = map.grow(HOLE).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+    assert!(error.to_string().contains("small"), "{error}");
+    assert_eq!((map.len(), std::fs::metadata(&path).unwrap().len()), (0, 0));
+    std::fs::remove_file(&disk.full).unwrap();
+    map.grow(HOLE).unwrap();
+    map.view().fill(.., 1).unwrap();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::support::failing_fs::{FailingFs, Operation, When};
 use crate::support::scratch;
 use crate::support::suite::{Verdict, suite};
-use mapwright::{FaultKind, Map, MapOptions, Populate};
+use mapwright::{ErrorKind, FaultKind, Map, MapOptions, Populate};
 use std::io::Read;
 
 suite!(
@@ -15,6 +15,8 @@ suite!(
         page_that_becomes_readable_is_read,
         populating_what_cannot_be_read_is_an_error,
         search_finds_what_lies_before_the_unreadable_page,
+        unplugged_device_is_a_fault,
+        failed_write_back_is_an_error_of_flush,
     ],
     roles: [],
 );
@@ -114,5 +116,30 @@ fn search_finds_what_lies_before_the_unreadable_page() -> Verdict {
     assert_eq!(map.view().find(&pattern[before..BAD]).unwrap(), Some(before));
     let fault = map.view().find(&pattern[BAD..BAD + 64]).unwrap_err();
     assert_eq!((fault.kind(), fault.offset()), (FaultKind::Io, BAD));
+    Ok(())
+}
+
+fn unplugged_device_is_a_fault() -> Verdict {
+    let mut fs = FailingFs::with_file_of(LENGTH)?;
+    let map = Map::open_mut(fs.file()).unwrap();
+    assert_eq!(map.view().load::<u8>(0).unwrap(), scratch::pattern_at(0));
+    fs.unplug();
+    let fault = map.view().load::<u8>(LENGTH - 1).unwrap_err();
+    assert_eq!(fault.kind(), FaultKind::Gone, "{fault}");
+    let fault = map.view().store(LENGTH - 8, 1u64).unwrap_err();
+    assert_eq!(fault.kind(), FaultKind::Gone, "{fault}");
+    Ok(())
+}
+
+fn failed_write_back_is_an_error_of_flush() -> Verdict {
+    let fs = FailingFs::with_file_of(LENGTH)?;
+    let map = Map::open_mut(fs.file()).unwrap();
+    map.view().store(0, 1u64).unwrap();
+    map.flush(..).unwrap();
+    fs.fail(Operation::Write, When::From(0), libc::EIO);
+    map.view().store(0, 2u64).unwrap();
+    let error = map.flush(..).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Io, Some(libc::EIO)));
+    assert!(error.to_string().contains("data"), "{error}");
     Ok(())
 }

@@ -66,6 +66,8 @@ pub(super) const MAPS: &[Case] = cases! {
         => InvalidInput, says ["folder", "directory"];
     "open a directory for writing": |at| Map::open_mut(at.join("folder")).map(drop)
         => InvalidInput, says ["folder", "directory"];
+    "open a pipe": |at| Map::open(at.join("pipe")).map(drop)
+        => InvalidInput, says ["pipe", "load"];
     "open a pipe for writing": |at| Map::open_mut(at.join("pipe")).map(drop)
         => InvalidInput, says ["pipe"];
     "open a socket": |at| Map::open(at.join("socket")).map(drop)
@@ -74,6 +76,8 @@ pub(super) const MAPS: &[Case] = cases! {
         => InvalidInput, says ["pipe", "load"];
     "map a terminal-like device": |_| Map::open("/dev/null").map(drop)
         => InvalidInput, says ["/dev/null", "length"];
+    "map a file of /proc": |_| Map::open("/proc/self/status").map(drop)
+        => Unsupported, says ["/proc/self/status", "load"];
     "write a file opened for reading": |at| MapOptions::new().map_mut(read_only(&at.join("ten"))).map(drop)
         => PermissionDenied, says ["ten", "reading and writing"];
     "read a file opened for writing": |at| {
@@ -110,6 +114,8 @@ pub(super) const MAPS: &[Case] = cases! {
     } => InvalidInput, says ["private", "wiped"];
     "huge pages of an odd size": |_| MapOptions::new().huge_pages(HugePages::Reserved(12_345)).memory(4096).map(drop)
         => InvalidInput, says ["12345"];
+    "a place that is not a page": |_| MapOptions::new().placement(Placement::Exactly(12_345)).memory(4096).map(drop)
+        => InvalidInput, says ["0x3039", "4096"];
     "a place that is taken": |_| {
         let taken = MapOptions::new().memory(4096).unwrap();
         MapOptions::new().placement(Placement::Exactly(taken.as_ptr().addr())).memory(4096).map(drop)

@@ -6,9 +6,12 @@
 use crate::support::plain_map::PlainMap;
 use crate::support::process::Ended;
 use crate::support::signals::{self, Disposition};
-use crate::support::{fork, plain_map};
+use crate::support::{fork, plain_map, watchdog};
 use std::fs::File;
+use std::io::{PipeWriter, Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 /// One scenario.
 pub(super) struct Scenario {
@@ -62,6 +65,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("plain load, handled once", handle_once, load_behind_the_end, BUS),
     scenario("plain load, handler repairs the page", handle_and_repair, load_behind_the_end, OK),
     scenario("plain load, handler's signal mask", handle_and_tell_mask, load_behind_the_end, Ended::Exit(7)),
+    scenario("plain load, handler that allows nesting", handle_nested, load_behind_the_end, Ended::Exit(8)),
+    scenario("plain load, handler that needs much stack", handle_deeply, load_behind_the_end, Ended::Exit(9)),
+    scenario("sent while a read waits, handler interrupts", handle_and_interrupt, interrupt_a_reader, OK),
+    scenario("sent while a read waits, handler resumes", handle_and_resume, resume_a_reader, OK),
 ];
 
 fn nothing() {}
@@ -217,4 +224,73 @@ extern "C" fn tell_mask(_signal: i32, _info: *mut libc::siginfo_t, _context: *mu
 
 fn handle_and_tell_mask() {
     signals::handle_blocking(libc::SIGBUS, tell_mask, 0, libc::SIGUSR2);
+}
+
+/// Sends itself the signal that it handles, once: with SA_NODEFER it nests.
+extern "C" fn nest(signal: i32, _info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    static DEPTH: AtomicUsize = AtomicUsize::new(0);
+    let depth = DEPTH.fetch_add(1, Ordering::SeqCst);
+    println!("depth {depth}");
+    if depth == 0 {
+        signals::send_to_self(signal);
+        signals::exit_now(8);
+    }
+}
+
+fn handle_nested() {
+    handle_both(nest, libc::SA_NODEFER);
+}
+
+/// More than an alternate stack has; without `SA_ONSTACK` a handler has the thread's own.
+extern "C" fn go_deep(_signal: i32, _info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let much = std::hint::black_box([1u8; 256 << 10]);
+    println!("{} bytes", much.iter().map(|&byte| usize::from(byte)).sum::<usize>());
+    signals::exit_now(9);
+}
+
+fn handle_deeply() {
+    handle_both(go_deep, 0);
+}
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(_signal: i32, _info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    COUNT.fetch_add(1, Ordering::SeqCst);
+}
+
+fn handle_and_interrupt() {
+    handle_both(count, 0);
+}
+
+fn handle_and_resume() {
+    handle_both(count, libc::SA_RESTART);
+}
+
+/// Sends the signal to a thread that waits in read(2), goes on once it was handled, and tells what the read returned.
+fn signal_a_waiting_reader(go_on: impl FnOnce(PipeWriter)) {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (tell_id, id) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        tell_id.send(rustix::thread::gettid()).unwrap();
+        println!("read: {:?}", reader.read(&mut [0; 10]).map_err(|error| error.kind()));
+    });
+    let id = id.recv().unwrap().as_raw_nonzero().get();
+    watchdog::until("the reader waits", || {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{id}/stat")).unwrap();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+    });
+    signals::send_to_thread(id, libc::SIGBUS);
+    watchdog::until("the signal was handled", || COUNT.load(Ordering::SeqCst) == 1);
+    go_on(writer);
+    thread.join().unwrap();
+}
+
+fn interrupt_a_reader(_folder: &Path) {
+    // The writer stays open until the reader has returned: only the signal can end its call.
+    let mut kept = None;
+    signal_a_waiting_reader(|writer| kept = Some(writer));
+}
+
+fn resume_a_reader(_folder: &Path) {
+    signal_a_waiting_reader(|mut writer| writer.write_all(b"on").unwrap());
 }

@@ -86,6 +86,13 @@ pub(crate) fn send_to_self(signal: i32) {
     assert_eq!(unsafe { libc::kill(me, signal) }, 0);
 }
 
+/// Sends a signal to a thread of this process.
+pub(crate) fn send_to_thread(thread: i32, signal: i32) {
+    let me = i32::try_from(std::process::id()).unwrap();
+    // SAFETY: the call takes no pointers.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, me, thread, signal) }, 0);
+}
+
 /// Sends a signal to the calling thread.
 pub(crate) fn send_to_this_thread(signal: i32) {
     // SAFETY: the call takes no pointers.
