@@ -101,6 +101,21 @@ impl Error {
         Self(Box::new(report))
     }
 
+    /// Describes a fault where more is known than that mapped bytes were accessed.
+    #[cold]
+    pub(crate) fn faulted(action: &'static str, target: impl Into<String>, fault: Fault) -> Self {
+        let kind = match fault.kind {
+            FaultKind::NoSpace => ErrorKind::NoSpace,
+            FaultKind::OutOfBounds => ErrorKind::OutOfBounds,
+            FaultKind::Io => ErrorKind::Io,
+            FaultKind::Misaligned => ErrorKind::InvalidInput,
+            _ => ErrorKind::Fault,
+        };
+        let mut error = Self::new(kind, action, target, fault.to_string());
+        error.0.fault = Some(fault);
+        error
+    }
+
     /// Adds what the caller can do about it.
     #[must_use]
     pub(crate) fn advice(mut self, advice: impl fmt::Display) -> Self {
@@ -162,21 +177,7 @@ impl std::error::Error for Error {
 impl From<Fault> for Error {
     #[cold]
     fn from(fault: Fault) -> Self {
-        let kind = match fault.kind {
-            FaultKind::NoSpace => ErrorKind::NoSpace,
-            FaultKind::OutOfBounds => ErrorKind::OutOfBounds,
-            FaultKind::Io => ErrorKind::Io,
-            FaultKind::Misaligned => ErrorKind::InvalidInput,
-            _ => ErrorKind::Fault,
-        };
-        Self(Box::new(Report {
-            kind,
-            action: "access",
-            target: "mapped bytes".into(),
-            why: fault.to_string(),
-            cause: None,
-            fault: Some(fault),
-        }))
+        Self::faulted("access", "mapped bytes", fault)
     }
 }
 

@@ -1,0 +1,205 @@
+//! Files that get their name when they are whole: nobody ever opens half of one, and a killed process leaves
+//! nothing.
+//!
+//! # Kernel
+//! `O_TMPFILE` and linkat(2) through /proc. Where a file system has no unnamed files (network and FUSE file
+//! systems), a hidden one that is moved to its place by rename(2), or removed.
+
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, RenameFlags};
+
+use crate::sys::file;
+
+/// How often another hidden name is tried where one is taken.
+const ATTEMPTS: usize = 16;
+
+/// A file that has no name yet.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    file: Arc<File>,
+    hidden: Option<HiddenName>,
+}
+
+/// A name that nobody looks for; the file is removed with it.
+#[derive(Debug)]
+struct HiddenName(PathBuf);
+
+impl Drop for HiddenName {
+    fn drop(&mut self) {
+        // Gone already where the file was moved to its place.
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Unnamed {
+    /// Makes an empty file in a directory, readable and writable.
+    pub(super) fn in_directory(directory: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
+            Ok(file) => Ok(Self { file: Arc::new(file), hidden: None }),
+            Err(error) if lacks_unnamed_files(&error) => {
+                let (file, hidden) =
+                    under_hidden_name(directory, |name| options.create_new(true).open(name))?;
+                Ok(Self { file: Arc::new(file), hidden: Some(hidden) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Leaves the file without a name: it lives until it is closed.
+    pub(super) fn into_scratch(self) -> Arc<File> {
+        self.file
+    }
+
+    /// Gives the file a name that is free.
+    pub(super) fn link_as(self, path: &Path) -> io::Result<Arc<File>> {
+        match &self.hidden {
+            None => link(&self.file, path)?,
+            Some(hidden) => move_to_free(&hidden.0, path)?,
+        }
+        Ok(self.file)
+    }
+
+    /// Puts the file in the place of another one, which lives on for those who have it open.
+    pub(super) fn replace(self, path: &Path) -> io::Result<Arc<File>> {
+        let hidden = match self.hidden {
+            Some(hidden) => hidden,
+            // linkat(2) never replaces: a hidden name first.
+            None => under_hidden_name(directory_of(path), |name| link(&self.file, name))?.1,
+        };
+        std::fs::rename(&hidden.0, path)?;
+        Ok(self.file)
+    }
+}
+
+/// The directory that a path's last part is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn lacks_unnamed_files(error: &io::Error) -> bool {
+    // EISDIR comes from file systems that take O_TMPFILE for the flag that it contains, O_DIRECTORY.
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL))
+}
+
+/// Links an open file under a free name.
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    let by_proc = file::proc_path(file.as_fd());
+    match rustix::fs::linkat(CWD, &by_proc, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        // Without /proc the kernel links a descriptor itself, where it trusts us.
+        Err(rustix::io::Errno::NOENT) if !by_proc.exists() => {
+            Ok(rustix::fs::linkat(file, "", CWD, path, AtFlags::EMPTY_PATH)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Renames to a name that must be free.
+fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that knows no flags of rename can still make a second name, of which the first is
+        // then removed.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => std::fs::hard_link(from, to),
+        result => Ok(result?),
+    }
+}
+
+/// Makes something under a name that is free and hidden.
+fn under_hidden_name<T>(
+    directory: &Path,
+    mut make: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<(T, HiddenName)> {
+    let mut last = io::Error::from_raw_os_error(libc::EEXIST);
+    for _ in 0..ATTEMPTS {
+        // Every RandomState has keys of its own: the hash of nothing is as good a random number as any.
+        let number = RandomState::new().build_hasher().finish();
+        let path = directory.join(format!(".mapwright-{number:016x}"));
+        match make(&path) {
+            Ok(made) => return Ok((made, HiddenName(path))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// As `in_directory` does it where there are no unnamed files.
+    fn hidden_in(directory: &Path) -> Unnamed {
+        let make = |name: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(name);
+        let (file, hidden) = under_hidden_name(directory, make).unwrap();
+        Unnamed { file: Arc::new(file), hidden: Some(hidden) }
+    }
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        for make in [|directory: &Path| Unnamed::in_directory(directory).unwrap(), hidden_in] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("array");
+            drop(make(directory.path()));
+            assert_eq!(names(directory.path()), [""; 0]);
+            let unnamed = make(directory.path());
+            unnamed.file().as_ref().write_all(b"whole").unwrap();
+            assert!(!path.exists());
+            drop(unnamed.link_as(&path).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+            assert_eq!(names(directory.path()), ["array"]);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_refused_and_nothing_is_left() {
+        for make in [|directory: &Path| Unnamed::in_directory(directory).unwrap(), hidden_in] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("array");
+            std::fs::write(&path, b"old").unwrap();
+            let error = make(directory.path()).link_as(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read(&path).unwrap(), b"old");
+            assert_eq!(names(directory.path()), ["array"]);
+        }
+    }
+
+    #[test]
+    fn a_replaced_file_lives_on_for_those_who_have_it_open() {
+        for make in [|directory: &Path| Unnamed::in_directory(directory).unwrap(), hidden_in] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("array");
+            std::fs::write(&path, b"old").unwrap();
+            let old = File::open(&path).unwrap();
+            let unnamed = make(directory.path());
+            unnamed.file().as_ref().write_all(b"new").unwrap();
+            drop(unnamed.replace(&path).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap(), b"new");
+            assert_eq!(io::read_to_string(old).unwrap(), "old");
+            assert_eq!(names(directory.path()), ["array"]);
+        }
+    }
+}
