@@ -6,12 +6,9 @@ use super::slice::{Frozen, FrozenBy};
 use crate::error::Result;
 use crate::map::{HugePages, MapOptions, Memory};
 
-/// Copies from this size on get pages of their own, which are then protected: below, a map costs more
-/// than the copy.
-const OWN_PAGES_FROM: usize = 64 << 10;
-
-/// Copies from this size on would fault too often on small pages.
-const HUGE_FROM: usize = 4 << 20;
+/// Copies from this size on get huge pages of their own. Below, the heap is faster, because its memory
+/// was touched before: 1 MiB took 110 µs into the heap and 620 µs into fresh pages.
+const OWN_PAGES_FROM: usize = 4 << 20;
 
 impl Frozen {
     /// Copies bytes.
@@ -19,10 +16,11 @@ impl Frozen {
     /// # Errors
     /// Where no memory is left for a large copy.
     pub fn copy_of(bytes: &[u8]) -> Result<Self> {
-        copied(bytes.len(), |copy| {
+        let into_pages = |copy: &mut [u8]| {
             copy.copy_from_slice(bytes);
             Ok(())
-        })
+        };
+        copied(bytes.len(), || Ok(bytes.to_vec()), into_pages)
     }
 }
 
@@ -42,23 +40,25 @@ impl Memory {
     /// ```
     ///
     /// # Kernel
-    /// mprotect(2), so that a stray pointer cannot write either. A refusal is passed over: safe code
-    /// cannot write anyway.
+    /// mprotect(2), so that a stray pointer cannot write either. A refusal is passed over: safe code cannot
+    /// write anyway.
     #[must_use]
     pub fn freeze(self) -> Frozen {
         freeze(self, FrozenBy::Memory)
     }
 }
 
-/// Makes a copy of `len` bytes, which `fill` fetches.
-pub(super) fn copied(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Frozen> {
+/// Makes a copy of `len` bytes: `fetch` returns a small one, and `fill` fetches a large one into fresh
+/// pages.
+pub(super) fn copied(
+    len: usize,
+    fetch: impl FnOnce() -> Result<Vec<u8>>,
+    fill: impl FnOnce(&mut [u8]) -> Result<()>,
+) -> Result<Frozen> {
     if len < OWN_PAGES_FROM {
-        let mut bytes = vec![0; len];
-        fill(&mut bytes)?;
-        return Ok(Frozen::from_heap(bytes, FrozenBy::Copy));
+        return Ok(Frozen::from_heap(fetch()?, FrozenBy::Copy));
     }
-    let huge = if len < HUGE_FROM { HugePages::SystemDefault } else { HugePages::Transparent };
-    let mut memory = MapOptions::new().huge_pages(huge).memory(len)?;
+    let mut memory = MapOptions::new().huge_pages(HugePages::Transparent).memory(len)?;
     fill(&mut memory)?;
     Ok(freeze(memory, FrozenBy::Copy))
 }

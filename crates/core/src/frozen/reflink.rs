@@ -25,9 +25,10 @@ use crate::sys::file::{self, Kind};
 use crate::sys::file_system::{self, FileSystem};
 use crate::sys::reflink::{self, Extent};
 
-/// Ranges below this size are copied faster than cloned: a clone waits until the file's dirty pages are
-/// on the disk.
-const WORTH_IT_FROM: usize = 1 << 20;
+/// Ranges below this size are copied. A clone takes 0.1 ms whatever its size (6 ms where the file's dirty
+/// pages must go to the disk first), but its pages are read from the disk again: 16 MiB of a cached file were
+/// cloned and read through in 4.8 ms, and copied in 2.5. What it saves is memory.
+const WORTH_IT_FROM: usize = 16 << 20;
 
 /// Clones a range of a file, or returns `None` where that cannot be had or is not worth it.
 pub(super) fn clone_of(source: &Source, span: Span) -> Option<Frozen> {

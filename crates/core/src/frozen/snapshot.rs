@@ -72,7 +72,7 @@ impl Frozen {
         let span = Span::within(range, available).map_err(|bounds| outside(source.name(), bounds))?;
         match reflink::clone_of(&source, span) {
             Some(frozen) => Ok(frozen),
-            None => copy::copied(span.len(), |bytes| read(&source, span, bytes)),
+            None => copy::copied(span.len(), || fetch(&source, span), |bytes| fill(&source, span, bytes)),
         }
     }
 }
@@ -94,7 +94,8 @@ impl<A: Readable> Map<A> {
         {
             return Ok(frozen);
         }
-        copy::copied(span.len(), |bytes| Ok(self.view().copy_to(span.offset(), bytes)?))
+        let view = self.view().sub(span.range())?;
+        copy::copied(span.len(), || Ok(view.to_vec()?), |bytes| Ok(view.copy_to(0, bytes)?))
     }
 }
 
@@ -107,16 +108,39 @@ fn outside(name: String, bounds: OutOfBounds) -> Error {
     Error::new(ErrorKind::OutOfBounds, "freeze", name, bounds.to_string())
 }
 
+/// Reads a file's range into a vector.
+fn fetch(source: &Source, span: Span) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(span.len());
+    while bytes.len() < span.len() {
+        let done = bytes.len();
+        step(source, span, done, |at| {
+            rustix::io::pread(source.fd(), rustix::buffer::spare_capacity(&mut bytes), at)
+        })?;
+    }
+    // The vector may have got more room, and so more bytes, than was asked for.
+    bytes.truncate(span.len());
+    Ok(bytes)
+}
+
 /// Fills a buffer from a file's range.
-fn read(source: &Source, span: Span, bytes: &mut [u8]) -> Result<()> {
+fn fill(source: &Source, span: Span, bytes: &mut [u8]) -> Result<()> {
     let mut done = 0;
     while done < bytes.len() {
-        let at = u64::try_from(span.offset() + done).unwrap_or(u64::MAX);
-        let step = rustix::io::retry_on_intr(|| rustix::io::pread(source.fd(), &mut bytes[done..], at));
-        match step.map_err(|cause| Error::os("read", source.name(), cause))? {
-            0 => return Err(Fault::new(FaultKind::Truncated, done, at, 0).into()),
-            count => done += count,
-        }
+        done += step(source, span, done, |at| rustix::io::pread(source.fd(), &mut bytes[done..], at))?;
     }
     Ok(())
+}
+
+/// Reads once, behind the bytes of the range that were read already.
+fn step(
+    source: &Source,
+    span: Span,
+    done: usize,
+    mut read: impl FnMut(u64) -> rustix::io::Result<usize>,
+) -> Result<usize> {
+    let at = u64::try_from(span.offset() + done).unwrap_or(u64::MAX);
+    match rustix::io::retry_on_intr(|| read(at)).map_err(|cause| Error::os("read", source.name(), cause))? {
+        0 => Err(Fault::new(FaultKind::Truncated, done, at, 0).into()),
+        count => Ok(count),
+    }
 }

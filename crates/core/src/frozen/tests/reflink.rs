@@ -7,7 +7,10 @@ use std::path::Path;
 use super::{on_file_system, pattern};
 use crate::{Frozen, FrozenBy, Map, MapOptions};
 
-const LEN: usize = (3 << 20) + 5;
+const LEN: usize = (18 << 20) + 5;
+
+/// The least that is cloned.
+const LEAST: usize = 16 << 20;
 
 #[test]
 fn on_xfs_a_snapshot_shares_blocks() {
@@ -44,12 +47,12 @@ fn snapshots_share_blocks(folder: &Path) {
         (0..LEN, Frozen::open(&path).unwrap()),
         (0..LEN, map.snapshot(..).unwrap()),
         (4097..LEN, Frozen::snapshot(&file, 4097..).unwrap()),
-        (5..(2 << 20) + 5, Frozen::snapshot(&file, 5..(2 << 20) + 5).unwrap()),
-        (8192..(1 << 20) + 8192, map.snapshot(8192..(1 << 20) + 8192).unwrap()),
+        (5..LEAST + 5, Frozen::snapshot(&file, 5..LEAST + 5).unwrap()),
+        (8192..LEAST + 8192, map.snapshot(8192..LEAST + 8192).unwrap()),
     ];
     // A map that begins inside of the file knows its place there.
-    let inside = MapOptions::new().offset(100).map(&file).unwrap().snapshot(1..(1 << 20) + 1).unwrap();
-    let small = Frozen::snapshot(&file, 10..20).unwrap();
+    let inside = MapOptions::new().offset(100).map(&file).unwrap().snapshot(1..LEAST + 1).unwrap();
+    let small = Frozen::snapshot(&file, 10..LEAST + 9).unwrap();
     map.view().fill(.., 0xEE).unwrap();
     file.write_all_at(b"others write", 4096).unwrap();
     drop(map);
@@ -61,8 +64,8 @@ fn snapshots_share_blocks(folder: &Path) {
         frozen.populate().unwrap();
         assert!(**frozen == bytes[range.clone()], "{range:?}");
     }
-    assert!(inside.origin() == FrozenBy::Reflink && *inside == bytes[101..(1 << 20) + 101]);
-    assert_eq!((small.origin(), &*small), (FrozenBy::Copy, &bytes[10..20]));
+    assert!(inside.origin() == FrozenBy::Reflink && *inside == bytes[101..LEAST + 101]);
+    assert!(small.origin() == FrozenBy::Copy && *small == bytes[10..LEAST + 9]);
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "the clones have no name");
     only_readable(&parts[0].1);
 }

@@ -134,8 +134,8 @@ fn mapped_bytes_come_back_from_raw_in_a_forked_child_too() {
 
 #[test]
 fn a_stray_store_into_frozen_memory_ends_the_process() {
-    let [_, copy, memory] = kinds();
-    for frozen in [copy, memory] {
+    let [_, _, memory] = kinds();
+    for frozen in [memory, Frozen::copy_of(&pattern(4 << 20)).unwrap()] {
         let ended = forked(|| {
             // SAFETY: this child is to die of it.
             unsafe { store_unguarded(frozen.as_ptr(), 1) };
