@@ -7,6 +7,7 @@
 //! - `advice`, `protect`, `lock`: what the kernel is told, what may be done, what stays in memory
 //! - `grow`: longer and shorter in place
 //! - `flush`: writing back
+//! - `huge`: which pages are huge
 //! - `residency` (with `states`, `window`): which pages are in memory
 //! - `cache`: the same in totals; making a file's cache smaller or larger
 
@@ -14,6 +15,7 @@ mod advice;
 mod cache;
 mod flush;
 mod grow;
+mod huge;
 mod lock;
 mod pages;
 mod protect;
@@ -28,7 +30,10 @@ pub use advice::Advice;
 pub use cache::{CacheUsage, ToldBy, cache_usage, evict, warm};
 pub(crate) use grow::reserve;
 pub use grow::{set_len, set_len_even_if_mapped};
+pub(crate) use huge::transparent_mode;
+pub use huge::{HugePool, HugeReport, HugeWish, huge_page_pools};
 pub use lock::LockMode;
+pub(crate) use lock::locked_bytes;
 pub use protect::{Protected, Protection};
 pub use residency::{residency, residency_in_detail};
 pub use states::{PageRun, PageState, PageTotals, Question, Residency, WhyUntold};

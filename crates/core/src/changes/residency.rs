@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(picture.page_count(), 7);
         let cached: Vec<_> =
             picture.ranges().filter(|run| run.state.is_cached()).map(|run| run.range).collect();
-        assert_eq!(cached, [2 * PAGE - 5000..3 * PAGE - 5000]);
+        assert!(cached.len() == 1 && cached[0] == (2 * PAGE - 5000..3 * PAGE - 5000), "{cached:?}");
         let inside = map.residency(3200..3300).unwrap();
         assert_eq!((inside.page_count(), inside.page(0)), (1, Some(PageState::CACHED)));
         assert_eq!(inside.range(), 3200..3300);
@@ -565,7 +565,7 @@ mod tests {
         let picture = map.residency_in_detail(..).unwrap();
         let locked: Vec<_> =
             picture.ranges().filter(|run| run.state.is_locked()).map(|run| run.range).collect();
-        assert_eq!(locked, [2 * PAGE..3 * PAGE]);
+        assert!(locked.len() == 1 && locked[0] == (2 * PAGE..3 * PAGE), "{locked:?}");
         // The kernel marks a large folio only where all of it is locked at once.
         let map = Map::of(&file).unwrap();
         let whole = Pages::small_of_map(&map, crate::Span::new(0, 8 * 4096).unwrap()).unwrap();

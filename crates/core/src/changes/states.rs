@@ -192,12 +192,10 @@ impl Residency {
 
     /// Adds the states of the pages from `first` on; pages are added in order.
     pub(super) fn add(&mut self, first: u64, states: &[PageState]) {
-        let mut page = first;
-        for &state in states {
+        for (page, &state) in (first..).zip(states) {
             if self.runs.last().is_none_or(|&(_, last)| last != state) {
                 self.runs.push((page, state));
             }
-            page += 1;
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod page;
 pub(crate) mod pagemap;
 pub(crate) mod permission;
+pub(crate) mod probe;
 pub(crate) mod reflink;
 pub(crate) mod seal;
 pub(crate) mod smaps;

@@ -13,6 +13,9 @@ use linux_raw_sys::general::{page_region, pm_scan_arg};
 
 use super::page;
 
+/// A page that is in memory (`PAGE_IS_PRESENT`).
+pub(crate) const IS_PRESENT: u64 = 1 << 3;
+
 /// A page that is mapped as part of a huge page (`PAGE_IS_HUGE`).
 pub(crate) const IS_HUGE: u64 = 1 << 6;
 
@@ -114,7 +117,8 @@ pub(crate) fn is_mapped(address: usize) -> bool {
     unsafe { libc::mincore(page_start, page::size(), &raw mut answer) == 0 }
 }
 
-/// Tells whether the kernel knows a kind of advice: it says so before it looks at the range, which is empty here.
+/// Tells whether the kernel knows a kind of advice: it says so before it looks at the range, which is empty
+/// here.
 pub(crate) fn knows_advice(advice: i32) -> bool {
     let anywhere = std::ptr::without_provenance_mut(page::size());
     // SAFETY: advice about no byte changes nothing.

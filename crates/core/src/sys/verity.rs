@@ -5,8 +5,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use linux_raw_sys::ioctl::FS_IOC_MEASURE_VERITY;
-use rustix::ioctl::{Updater, ioctl};
+use linux_raw_sys::ioctl::{FS_IOC_ENABLE_VERITY, FS_IOC_MEASURE_VERITY};
+use rustix::ioctl::{Setter, Updater, ioctl};
 
 /// The kernel's `struct fsverity_digest`, with room for its longest digest.
 #[repr(C)]
@@ -35,11 +35,7 @@ pub(crate) fn measure(file: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Turns verity on for a file that nobody has open for writing.
-#[cfg(test)]
 pub(crate) fn enable(file: BorrowedFd<'_>) -> io::Result<()> {
-    use linux_raw_sys::ioctl::FS_IOC_ENABLE_VERITY;
-    use rustix::ioctl::Setter;
-
     /// The kernel's `struct fsverity_enable_arg`.
     #[repr(C)]
     #[derive(Default)]
