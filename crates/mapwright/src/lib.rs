@@ -40,6 +40,12 @@ pub mod guide {
     #[doc = include_str!("../guide/files.md")]
     pub mod files {}
 
+    #[doc = include_str!("../guide/arrays.md")]
+    pub mod arrays {}
+
+    #[doc = include_str!("../guide/frozen.md")]
+    pub mod frozen {}
+
     #[doc = include_str!("../guide/intent.md")]
     pub mod intent {}
 
