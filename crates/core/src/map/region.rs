@@ -429,6 +429,24 @@ fn fault_of_the_private_side(address: usize) -> ! {
     unreachable!("memory at {address:#x} faulted during a copy and is readable now")
 }
 
+impl Region {
+    /// Unmaps what lies beyond the visible bytes. Room to grow has no pages, so that takes no time, however
+    /// much of it there is; the reaper would go through a tebibyte piece by piece.
+    fn give_up_room(&mut self) {
+        let base = self.base.addr().get();
+        let visible = (self.start().addr() + self.len()).next_multiple_of(self.unit) - base;
+        if visible == 0 || visible >= self.owned {
+            return;
+        }
+        // SAFETY: the end of the visible pages lies inside the owned range.
+        let room = unsafe { self.base.add(visible) };
+        // SAFETY: only called while the region is being dropped: nothing refers to the range any more.
+        if unsafe { memory::unmap(room, self.owned - visible) }.is_ok() {
+            self.owned = visible;
+        }
+    }
+}
+
 impl Drop for Region {
     fn drop(&mut self) {
         if self.owned == 0 || self.release == Release::Never {
@@ -439,9 +457,10 @@ impl Drop for Region {
             return;
         }
         if self.release == Release::Background && self.is_slow_to_unmap() {
+            self.give_up_room();
             // SAFETY: this is the range's owner, and it is being dropped: nothing refers to the range any
             // more.
-            if unsafe { reaper::defer(self.base, self.owned) }.is_ok() {
+            if self.is_slow_to_unmap() && unsafe { reaper::defer(self.base, self.owned) }.is_ok() {
                 return;
             }
         }
