@@ -5,7 +5,8 @@
 //! was refused.
 //!
 //! - `advice`, `protect`, `lock`: what the kernel is told, what may be done, what stays in memory
-//! - `grow`: longer and shorter in place
+//! - `grow`: longer and shorter in place; `remap`: by moving; `seal`: never again
+//! - `sparse`, `identity`: where the file has holes, and whether its name still means it
 //! - `flush`: writing back
 //! - `huge`: which pages are huge
 //! - `residency` (with `states`, `window`): which pages are in memory
@@ -16,11 +17,15 @@ mod cache;
 mod flush;
 mod grow;
 mod huge;
+mod identity;
 mod lock;
 mod pages;
 mod protect;
 mod range;
+mod remap;
 mod residency;
+mod seal;
+mod sparse;
 mod states;
 #[cfg(test)]
 mod testing;
@@ -36,4 +41,6 @@ pub use lock::LockMode;
 pub(crate) use lock::locked_bytes;
 pub use protect::{Protected, Protection};
 pub use residency::{residency, residency_in_detail};
+pub use seal::Sealed;
+pub use sparse::{Extent, ExtentKind, Extents, extents};
 pub use states::{PageRun, PageState, PageTotals, Question, Residency, WhyUntold};

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::access::Access;
+use super::build::{self, Sharing};
+use super::options::MapOptions;
 use super::origin::Origin;
 use super::region::{Parts, Region, Release};
 use super::{Map, Source, registry};
@@ -91,6 +93,16 @@ impl<A: Access> Map<A> {
         second.look();
         first.note_end();
         Ok((Self::new(first, lock), Self::new(second, None)))
+    }
+
+    /// Maps the same file again by other options, in the place of the range that it had. The lock is kept.
+    pub(crate) fn map_anew(&mut self, options: &MapOptions) -> Result<()> {
+        let Some(source) = self.source().cloned() else { return Ok(()) };
+        let sharing = if self.is_private() { Sharing::Private } else { Sharing::Shared };
+        let mut fresh = build::file::<A>(options, source, sharing)?;
+        self.wait_for_helpers();
+        std::mem::swap(&mut self.region, &mut fresh.region);
+        Ok(())
     }
 
     /// Gives the range up: nobody unmaps it until [`from_raw`](Self::from_raw).

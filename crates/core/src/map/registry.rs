@@ -136,10 +136,6 @@ pub(crate) fn enter(identity: Identity, end: u64) -> Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn identity(&self) -> Identity {
-        self.identity
-    }
-
     /// Notes that the map now ends elsewhere in the file.
     pub(crate) fn set_end(&self, end: u64) {
         let registry = registry();
