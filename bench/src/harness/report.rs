@@ -51,6 +51,8 @@ struct Line<'row> {
     bytes_touched: u64,
     minor_faults: u64,
     major_faults: u64,
+    our_minor_faults: Option<u64>,
+    our_major_faults: Option<u64>,
     targets: Vec<LineTarget<'row>>,
 }
 
@@ -160,6 +162,8 @@ impl<Output: Write> Report<Output> {
                 cache: row.cache.word(),
                 rounds,
                 bytes_touched: row.bytes_touched,
+                our_minor_faults: ours.map(|ours| ours.faults.minor),
+                our_major_faults: ours.map(|ours| ours.faults.major),
                 minor_faults: peer.faults.minor,
                 major_faults: peer.faults.major,
                 targets: goals.iter().map(line_target).collect(),

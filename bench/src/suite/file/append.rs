@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
+use mapwright::MapVec;
 use memmap2::MmapMut;
 
 use super::fill::{create, sync_and_remove};
@@ -32,13 +35,23 @@ pub(super) fn records(folder: &Folder) -> Result<Row> {
             sync_and_remove(&path)
         }
     };
+    let path = folder.path().join("append");
+    let ours = Peer::ours(move |meter| {
+        meter.time(|| ours(&path, count))?;
+        let len = MapVec::<Record>::open(&path)?.len();
+        ensure!(len == count, "the array has {len} records, {count} were appended");
+        sync_and_remove(&path)
+    });
+    let limit = |file, count| by_blocks(file, count, 256 << 10);
     let peers = vec![
+        ours,
         Peer::rival("BufWriter", new(|file, count| by_writing(BufWriter::new(file), count))),
         Peer::rival(
             "BufWriter 256 KiB",
             new(|file, count| by_writing(BufWriter::with_capacity(256 << 10, file), count)),
         ),
         Peer::rival("memmap2, remapped on growth", new(by_remapping)),
+        Peer::limit("fallocate, blocks of 256 KiB, pwrite", new(limit)),
     ];
     Ok(Row {
         name: "append",
@@ -50,10 +63,16 @@ pub(super) fn records(folder: &Folder) -> Result<Row> {
         rounds: 7,
         peers,
         targets: vec![
-            Target::ratio("BufWriter", &["BufWriter", "BufWriter 256 KiB"], 1.0),
+            Target::ratio("BufWriter, best", &["BufWriter", "BufWriter 256 KiB"], 1.0),
             Target::ratio("memmap2 with remap on growth", &["memmap2, remapped on growth"], 1.2),
         ],
     })
+}
+
+fn ours(path: &Path, count: usize) -> Result<()> {
+    let mut records = MapVec::<Record>::create(path)?;
+    (0..count).try_for_each(|number| records.push(record(number)))?;
+    Ok(records.close()?)
 }
 
 type Append = fn(File, usize) -> Result<()>;
@@ -61,6 +80,22 @@ type Append = fn(File, usize) -> Result<()>;
 fn by_writing(mut writer: BufWriter<File>, count: usize) -> Result<()> {
     (0..count).try_for_each(|number| writer.write_all(&record(number)))?;
     Ok(writer.flush()?)
+}
+
+/// What a program does that knows the number of records in advance and nothing else to do.
+fn by_blocks(file: File, count: usize, block: usize) -> Result<()> {
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, (count * SIZE) as u64)?;
+    let mut records = Vec::with_capacity(block);
+    let mut written = 0;
+    for number in 0..count {
+        records.extend_from_slice(&record(number));
+        if records.len() == block || number + 1 == count {
+            file.write_all_at(&records, written)?;
+            written += records.len() as u64;
+            records.clear();
+        }
+    }
+    Ok(())
 }
 
 /// Doubles the file and maps it anew when it is full, as a Vec does; cuts it at the end.

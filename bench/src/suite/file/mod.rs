@@ -28,6 +28,7 @@ const ROWS: &[RowPlan] = &[
     RowPlan { name: "load-one", build: loads::one_by_one },
     RowPlan { name: "load-batch", build: loads::in_batches },
     RowPlan { name: "copy-64B", build: copies::small },
+    RowPlan { name: "copy-64B-far", build: copies::small_from_far },
     RowPlan { name: "copy-4KiB", build: copies::middle },
     RowPlan { name: "copy-1MiB", build: copies::large },
     RowPlan { name: "search", build: search::literal },

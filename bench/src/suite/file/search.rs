@@ -5,6 +5,7 @@ use memchr::memmem::Finder;
 
 use super::{our_warm_map, warm_map};
 use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
+use crate::rival::sum;
 
 const LEN: usize = 256 << 20;
 /// Made of the letters of the text, so that its parts occur; longer than any word of it.
@@ -27,6 +28,11 @@ pub(super) fn literal(folder: &Folder) -> Result<Row> {
         meter.answer(found.map_or(NOWHERE, |place| place as u64));
         Ok(())
     });
+    let map = warm_map(&fixture)?;
+    let limit = Peer::limit("every byte summed", move |meter| {
+        meter.time(|| sum(&map));
+        Ok(())
+    });
     let bytes = fixture.len() as u64;
     Ok(Row {
         name: "search",
@@ -36,7 +42,7 @@ pub(super) fn literal(folder: &Folder) -> Result<Row> {
         cache: Cache::Warm,
         bytes_touched: bytes,
         rounds: 15,
-        peers: vec![ours, rival],
+        peers: vec![ours, rival, limit],
         targets: vec![Target::ratio("memchr over memmap2", &["memchr over memmap2"], 0.85)],
     })
 }

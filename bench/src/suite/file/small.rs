@@ -1,13 +1,14 @@
 //! Whole files that are small and in memory: open, get the bytes, look at all of them, close.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use memmap2::Mmap;
 
 use crate::harness::{Cache, Clock, Folder, Meter, Peer, Row, Target, Unit};
-use crate::rival::sum;
+use crate::rival::{AlignedBuffer, sum};
 
 const RIVALS: &[&str] = &["fs::read", "memmap2"];
 
@@ -38,7 +39,7 @@ pub(super) fn of_1_mib(folder: &Folder) -> Result<Row> {
 fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
     let paths = files(folder, len)?;
     let operations = paths.len() as u64;
-    let peers = vec![
+    let mut peers = vec![
         Peer::ours(over(&paths, |path| Ok(sum(&mapwright::load(path)?)))),
         Peer::rival(RIVALS[0], over(&paths, |path| Ok(sum(&std::fs::read(path)?)))),
         Peer::rival(
@@ -51,6 +52,12 @@ fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
             }),
         ),
     ];
+    let mut buffer = AlignedBuffer::new(len + 1)?;
+    let limit = over(&paths, move |path| {
+        let read = File::open(path)?.read(&mut buffer)?;
+        Ok(sum(&buffer[..read]))
+    });
+    peers.push(Peer::limit("one read(2) into one buffer", limit));
     Ok(Row {
         name,
         about: format!("open a file of {} KiB, sum its bytes, close it", len >> 10),
@@ -82,7 +89,7 @@ fn files(folder: &Folder, len: usize) -> Result<Vec<PathBuf>> {
 
 fn over(
     paths: &[PathBuf],
-    sum_of: impl Fn(&Path) -> Result<u64> + 'static,
+    mut sum_of: impl FnMut(&Path) -> Result<u64> + 'static,
 ) -> impl FnMut(&mut Meter) -> Result<()> + 'static {
     let paths = paths.to_vec();
     move |meter| {
