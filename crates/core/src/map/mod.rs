@@ -39,9 +39,10 @@ pub(crate) use populate::populate;
 pub use registry::mapped_here;
 pub use source::{IntoSource, Source};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::sys::file;
 use crate::sys::fork::{self, Generation};
+use crate::sys::unnamed::{Unnamed, directory_of};
 use crate::view::View;
 use region::Region;
 
@@ -131,24 +132,27 @@ impl Map<ReadWrite> {
     /// Creates a file of `len` bytes that must not exist yet, reserves its space on the disk, and maps it.
     ///
     /// # Errors
-    /// Where the file exists or the disk is full. Nothing is left behind then.
+    /// Where the file exists or the disk is full. Nothing is left behind then, and a process that is killed
+    /// leaves the whole file or none.
     ///
     /// # Kernel
-    /// fallocate(2), so that a full disk is an error now and no store faults later.
+    /// `O_TMPFILE`, fallocate(2), so that a full disk is an error now and no store faults later, and then
+    /// linkat(2).
     pub fn create(path: impl AsRef<Path>, len: usize) -> Result<Self> {
         let path = path.as_ref();
-        let source = Source::open(path, std::fs::OpenOptions::new().read(true).write(true).create_new(true))?;
-        let reserve = || {
-            let bytes = u64::try_from(len).unwrap_or(u64::MAX);
-            if len > 0 {
-                crate::changes::reserve(&source, 0, bytes)?;
-            }
-            MapOptions::new().map_mut(source.clone())
-        };
-        reserve().inspect_err(|_| {
-            // The file is ours, new, and of no use: the error that matters is the one being returned.
-            let _kept = std::fs::remove_file(path);
-        })
+        let fail = |cause| Error::os("create", quoted(path), cause);
+        if path.symlink_metadata().is_ok() {
+            // Linking would say so, too, after all the work.
+            return Err(fail(std::io::Error::from_raw_os_error(libc::EEXIST)));
+        }
+        let unnamed = Unnamed::in_directory(directory_of(path)).map_err(fail)?;
+        let source = Source::with_path(Arc::clone(unnamed.file()), path);
+        if len > 0 {
+            crate::changes::reserve(&source, 0, u64::try_from(len).unwrap_or(u64::MAX))?;
+        }
+        let map = MapOptions::new().map_mut(source)?;
+        unnamed.link_as(path).map_err(fail)?;
+        Ok(map)
     }
 }
 

@@ -14,4 +14,5 @@ pub(crate) mod probe;
 pub(crate) mod reflink;
 pub(crate) mod seal;
 pub(crate) mod smaps;
+pub(crate) mod unnamed;
 pub(crate) mod verity;

@@ -7,7 +7,6 @@
 //! - `header`: the first page of the file
 //! - `body`: the file in bytes: written, published, counted, made durable; with `places` (arithmetic),
 //!   `ahead` (room on the disk) and `lock` (one writer)
-//! - `unnamed`: files that get their name when they are whole
 //!
 //! Built on `map` and `view`; needs no unsafe code of its own. Deliberately absent: references to elements
 //! (others may change them), and removal in the middle.
@@ -23,7 +22,6 @@ mod read;
 mod sort;
 #[cfg(test)]
 mod tests;
-mod unnamed;
 
 use std::fmt;
 use std::fs::File;
@@ -70,7 +68,7 @@ const TAIL_BYTES: usize = 256 << 10;
 /// primes.sort()?;
 /// primes.close()?;
 ///
-/// let primes = MapVec::<u64>::open(&path)?;
+/// let primes = MapVec::<u64>::open_read_only(&path)?;
 /// assert_eq!(primes.len(), 5);
 /// assert_eq!(primes.get(2)?, 5);
 /// assert_eq!(primes.binary_search(&7)?, Ok(3));

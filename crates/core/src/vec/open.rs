@@ -13,12 +13,12 @@ use super::header::{self, Header};
 use super::lock::Lock;
 use super::options::{Damage, Form, Locking, MapVecOptions};
 use super::places::Places;
-use super::unnamed::{Unnamed, directory_of};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::map::{Access, FileLock, ReadOnly, ReadWrite, Source};
 use crate::plain::Plain;
 use crate::span::to_u64;
-use crate::sys::file::Kind;
+use crate::sys::file::{self, Kind};
+use crate::sys::unnamed::{Unnamed, directory_of, sweep};
 
 /// How often a path is looked at again while others create, replace or shorten what is there.
 const ATTEMPTS: usize = 16;
@@ -80,6 +80,9 @@ pub(super) fn open_or_create<T: Plain>(options: &MapVecOptions, path: &Path) -> 
 
 pub(super) fn open<T: Plain, A: Opens>(options: &MapVecOptions, path: &Path) -> Result<MapVec<T, A>> {
     let (source, lock) = open_locked::<A>(options, path)?;
+    if A::WRITES && lock.is_some() {
+        sweep(file::remembered_path(source.fd()).as_deref().unwrap_or(path));
+    }
     let places = Places::new(options.form, size_of::<T>());
     let (published, flushed) = examine::<T>(options, &source)?;
     let found = Found { places, published, flushed, lock, unsynced_name: None };
@@ -202,7 +205,7 @@ fn read_header(source: &Source) -> Result<Header> {
 }
 
 fn file_len(source: &Source) -> Result<u64> {
-    crate::sys::file::len(source.fd()).map_err(|cause| Error::os("examine", source.name(), cause))
+    file::len(source.fd()).map_err(|cause| Error::os("examine", source.name(), cause))
 }
 
 /// Maps a file that this process has just written whole, in the place of another one.

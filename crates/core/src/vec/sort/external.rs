@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::plain::Plain;
 use crate::span::to_u64;
 use crate::sys::file;
-use crate::vec::unnamed::{Unnamed, directory_of};
+use crate::sys::unnamed::{Unnamed, directory_of};
 use crate::vec::{MapVec, zeroed};
 
 /// Blocks smaller than this make a disk seek more than it reads; then rather another pass.

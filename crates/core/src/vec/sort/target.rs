@@ -12,9 +12,9 @@ use crate::map::{ReadWrite, Source};
 use crate::plain::Plain;
 use crate::span::to_u64;
 use crate::sys::file;
+use crate::sys::unnamed::{Unnamed, directory_of};
 use crate::vec::header::Header;
 use crate::vec::options::{Form, SortInto};
-use crate::vec::unnamed::{Unnamed, directory_of};
 use crate::vec::{MapVec, open};
 
 const ACTION: &str = "sort";

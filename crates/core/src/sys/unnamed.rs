@@ -1,28 +1,34 @@
 //! Files that get their name when they are whole: nobody ever opens half of one, and a killed process leaves
 //! nothing.
 //!
+//! More than a thin door, and here because both maps and arrays are born this way.
+//!
 //! # Kernel
 //! `O_TMPFILE` and linkat(2) through /proc. Where a file system has no unnamed files (network and FUSE file
-//! systems), a hidden one that is moved to its place by rename(2), or removed.
+//! systems), a hidden one that is moved to its place by rename(2), or removed; a process that is killed leaves
+//! that one. linkat(2) never replaces, so a file that takes another one's place has a hidden name between two
+//! system calls; if a process is killed there, the next writer removes it ([`sweep`]).
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, RenameFlags};
 
-use crate::sys::file;
+use super::file;
 
 /// How often another hidden name is tried where one is taken.
 const ATTEMPTS: usize = 16;
 
 /// A file that has no name yet.
 #[derive(Debug)]
-pub(super) struct Unnamed {
+pub(crate) struct Unnamed {
     file: Arc<File>,
     hidden: Option<HiddenName>,
 }
@@ -40,7 +46,7 @@ impl Drop for HiddenName {
 
 impl Unnamed {
     /// Makes an empty file in a directory, readable and writable.
-    pub(super) fn in_directory(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn in_directory(directory: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
@@ -54,17 +60,17 @@ impl Unnamed {
         }
     }
 
-    pub(super) fn file(&self) -> &Arc<File> {
+    pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
     }
 
     /// Leaves the file without a name: it lives until it is closed.
-    pub(super) fn into_scratch(self) -> Arc<File> {
+    pub(crate) fn into_scratch(self) -> Arc<File> {
         self.file
     }
 
     /// Gives the file a name that is free.
-    pub(super) fn link_as(self, path: &Path) -> io::Result<Arc<File>> {
+    pub(crate) fn link_as(self, path: &Path) -> io::Result<Arc<File>> {
         match &self.hidden {
             None => link(&self.file, path)?,
             Some(hidden) => move_to_free(&hidden.0, path)?,
@@ -73,19 +79,25 @@ impl Unnamed {
     }
 
     /// Puts the file in the place of another one, which lives on for those who have it open.
-    pub(super) fn replace(self, path: &Path) -> io::Result<Arc<File>> {
+    pub(crate) fn replace(self, path: &Path) -> io::Result<Arc<File>> {
         let hidden = match self.hidden {
             Some(hidden) => hidden,
-            // linkat(2) never replaces: a hidden name first.
-            None => under_hidden_name(directory_of(path), |name| link(&self.file, name))?.1,
+            None => link_beside(&self.file, path)?,
         };
         std::fs::rename(&hidden.0, path)?;
         Ok(self.file)
     }
 }
 
+/// Removes what a process that was killed within [`Unnamed::replace`] has left beside the path. For those who
+/// hold the lock that such a process would need.
+pub(crate) fn sweep(path: &Path) {
+    // Nearly always there is nothing.
+    let _not_there = std::fs::remove_file(beside(path));
+}
+
 /// The directory that a path's last part is in.
-pub(super) fn directory_of(path: &Path) -> &Path {
+pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
@@ -107,6 +119,29 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
         }
         result => Ok(result?),
     }
+}
+
+/// Links an open file under the hidden name from which it takes the path's place.
+fn link_beside(file: &File, path: &Path) -> io::Result<HiddenName> {
+    let hidden = beside(path);
+    let linked = match link(file, &hidden) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            sweep(path);
+            link(file, &hidden)
+        }
+        result => result,
+    };
+    linked.map(|()| HiddenName(hidden))
+}
+
+/// The hidden name that belongs to a path: always the same, so that the next process finds it.
+fn beside(path: &Path) -> PathBuf {
+    /// With what is added, short enough for every file system.
+    const KEPT: usize = 200;
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let mut hidden = OsString::from(".mapwright-");
+    hidden.push(OsStr::from_bytes(&name[..name.len().min(KEPT)]));
+    directory_of(path).join(hidden)
 }
 
 /// Renames to a name that must be free.
@@ -201,5 +236,23 @@ mod tests {
             assert_eq!(io::read_to_string(old).unwrap(), "old");
             assert_eq!(names(directory.path()), ["array"]);
         }
+    }
+
+    #[test]
+    fn what_a_kill_left_before_the_replacement_is_swept_or_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("n".repeat(255));
+        let replaced = |bytes: &[u8]| {
+            let unnamed = Unnamed::in_directory(directory.path()).unwrap();
+            unnamed.file().as_ref().write_all(bytes).unwrap();
+            drop(unnamed.replace(&path).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        };
+        for _ in 0..2 {
+            replaced(b"new");
+            std::fs::write(beside(&path), b"left").unwrap();
+        }
+        sweep(&path);
+        assert_eq!(names(directory.path()).len(), 1);
     }
 }
