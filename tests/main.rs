@@ -16,6 +16,7 @@ mod full_disk;
 mod infrastructure;
 mod intent;
 mod io_errors;
+mod kills;
 mod signals;
 mod support;
 mod truncation;
@@ -33,6 +34,7 @@ const SUITES: &[Suite] = &[
     signals::SUITE,
     forks::SUITE,
     intent::SUITE,
+    kills::calls::SUITE,
     bad_input::SUITE,
     bad_input::spans::SUITE,
 ];

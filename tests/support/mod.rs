@@ -11,6 +11,7 @@ pub(crate) mod sandbox;
 pub(crate) mod scratch;
 pub(crate) mod signals;
 pub(crate) mod skip;
+pub(crate) mod stepped;
 pub(crate) mod suite;
 pub(crate) mod tmpfs;
 pub(crate) mod watchdog;

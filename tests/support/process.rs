@@ -149,7 +149,8 @@ impl Drop for Process {
     }
 }
 
-fn command(role: &str, args: &[&str]) -> Command {
+/// The command that runs a role, for who starts it in a way of their own.
+pub(crate) fn command(role: &str, args: &[&str]) -> Command {
     let me = std::env::current_exe().unwrap();
     let runner = std::env::var("MAPWRIGHT_TEST_RUNNER").unwrap_or_default();
     let mut words = runner.split_whitespace();

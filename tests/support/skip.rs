@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Fuse,
     /// Real root, with the rights that come with it.
     Root,
+    /// A processor that runs our code itself: an emulator cannot be traced.
+    Ptrace,
     /// A loop device, and `mkfs.xfs` with the kernel's xfs.
     Xfs,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Need {
             Self::Mount => "mount",
             Self::Fuse => "fuse",
             Self::Root => "root",
+            Self::Ptrace => "ptrace",
             Self::Xfs => "xfs",
         })
     }
