@@ -40,7 +40,7 @@ pub(crate) enum Action {
 }
 
 /// A range to be registered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) start: usize,
     pub(crate) end: usize,

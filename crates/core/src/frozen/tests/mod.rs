@@ -42,6 +42,16 @@ struct Ended {
     stderr: String,
 }
 
+impl Ended {
+    /// Checks that the child died of a signal, after our handler had passed it on.
+    #[track_caller]
+    fn died_of(&self, signal: i32) {
+        // AddressSanitizer's own handler stands behind ours, and exits.
+        let told = self.stderr.contains("AddressSanitizer:DEADLYSIGNAL");
+        assert!(self.status.signal() == Some(signal) || told, "{self:?}");
+    }
+}
+
 /// Runs `child` in a forked child, at most for a minute: it ends with 0, or 101 where it panics.
 ///
 /// The child has one thread, whatever the harness runs beside it; glibc lets it allocate, and the fault

@@ -1,7 +1,6 @@
 //! Racy slices: zeros instead of SIGBUS, and the flag that says so.
 
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
 
 use super::{forked, pattern};
 use crate::sys::page;
@@ -137,5 +136,5 @@ fn a_plain_map_beside_a_racy_slice_still_ends_by_sigbus() {
         // SAFETY: this child is to die of it.
         std::hint::black_box(unsafe { plain.as_slice() }[0]);
     });
-    assert_eq!(ended.status.signal(), Some(libc::SIGBUS), "{ended:?}");
+    ended.died_of(libc::SIGBUS);
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
 
 use proptest::prelude::*;
 
@@ -140,7 +139,7 @@ fn a_stray_store_into_frozen_memory_ends_the_process() {
             // SAFETY: this child is to die of it.
             unsafe { store_unguarded(frozen.as_ptr(), 1) };
         });
-        assert_eq!(ended.status.signal(), Some(libc::SIGSEGV), "{ended:?}");
+        ended.died_of(libc::SIGSEGV);
     }
 }
 
@@ -159,13 +158,13 @@ fn lost_bytes_end_the_process_and_it_says_which() {
     let ended = forked(|| {
         std::hint::black_box(frozen[70_000]);
     });
-    assert_eq!(ended.status.signal(), Some(libc::SIGBUS), "{ended:?}");
+    ended.died_of(libc::SIGBUS);
     let path = file.path().display();
     let line = format!(
         "mapwright: byte 70000 of \"{path}\" is lost under frozen bytes, which must not change \
          (the file ends before it); the process ends here\n"
     );
-    assert_eq!(ended.stderr, line);
+    assert!(ended.stderr.starts_with(&line), "{ended:?}");
 }
 
 #[cfg(feature = "bytes")]

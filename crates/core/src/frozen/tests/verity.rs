@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
 use super::{forked, pattern, skip};
@@ -68,7 +67,7 @@ fn a_block_that_rots_is_an_error_or_ends_the_process_but_never_shows() {
     let ended = forked(|| {
         std::hint::black_box(frozen[512 << 10]);
     });
-    assert_eq!(ended.status.signal(), Some(libc::SIGBUS), "{ended:?}");
+    ended.died_of(libc::SIGBUS);
     assert!(
         ended.stderr.contains("mapwright: byte 524288 of") && ended.stderr.contains("is error 5"),
         "{ended:?}"
