@@ -9,8 +9,9 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cargo::{cargo, run_tests};
+use crate::machine::{Kernel, Processor};
 use crate::stage::{Outcome, Stage, Summary};
-use crate::{aarch64, asan, compat, fuzz, loom, project, run, tidy, vm};
+use crate::{asan, compat, fuzz, loom, project, run, tidy, vm};
 
 const STAGES: &[Stage] = &[
     Stage { name: "fmt", work: fmt },
@@ -23,10 +24,10 @@ const STAGES: &[Stage] = &[
     Stage { name: "asan", work: || asan::run(&asan::Options::default()) },
     Stage { name: "compat", work: || compat::run(&compat::Options::default()) },
     Stage { name: "fuzz", work: || fuzz::run(&fuzz::Options::default()) },
-    Stage { name: "aarch64", work: || aarch64::run(&aarch64::Options::default()) },
-    Stage { name: "vm-6.1", work: || vm::run(&vm::Options::on(vm::Kernel::V6_1)) },
-    Stage { name: "vm-6.12", work: || vm::run(&vm::Options::on(vm::Kernel::V6_12)) },
-    Stage { name: "vm-5.10", work: || vm::run(&vm::Options::on(vm::Kernel::V5_10)) },
+    Stage { name: "vm-6.1", work: || vm::run(&vm::Options::on(Kernel::V6_1, Processor::X86_64)) },
+    Stage { name: "vm-6.12", work: || vm::run(&vm::Options::on(Kernel::V6_12, Processor::X86_64)) },
+    Stage { name: "vm-5.10", work: || vm::run(&vm::Options::on(Kernel::V5_10, Processor::X86_64)) },
+    Stage { name: "aarch64", work: || vm::run(&vm::Options::on(Kernel::V6_1, Processor::Aarch64)) },
 ];
 
 /// Which stages to run.

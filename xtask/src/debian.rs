@@ -57,7 +57,7 @@ impl Debian {
             Err(_) => self.update().and_then(|()| self.versions(packages))?,
             Ok(wanted) => wanted,
         };
-        let stamp = folder.with_extension("packages");
+        let stamp = beside(folder, "packages");
         if folder.exists() && fs::read_to_string(&stamp).is_ok_and(|unpacked| unpacked == wanted) {
             return Ok(());
         }
@@ -136,6 +136,14 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
         }
         Ok(())
     }
+}
+
+/// A file beside a folder: its name with one more ending (a version has dots of its own).
+pub(crate) fn beside(folder: &Path, ending: &str) -> PathBuf {
+    let mut name = folder.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 fn create(folder: &Path) -> Result<()> {

@@ -2,9 +2,9 @@
 //!
 //! The targets run from what an earlier run found (`fuzz/corpus`); a longer search is `--seconds 3600`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -73,22 +73,23 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The folder with `cargo-fuzz`: the search path's own if it has it, else one that we install into.
+/// `cargo-fuzz`: the search path's own if it has it, else one that we install into the target folder.
 fn tool() -> Result<PathBuf> {
+    let name = "cargo-fuzz";
+    if run::exists(name) {
+        return Ok(PathBuf::from(name));
+    }
     let root = project::target().join("tools");
-    let bin = root.join("bin");
-    if !run::exists("cargo-fuzz") && !bin.join("cargo-fuzz").exists() {
-        let mut install = cargo(["install", "cargo-fuzz", "--locked", "--quiet", "--root"]);
+    let program = root.join("bin").join(name);
+    if !program.exists() {
+        let mut install = cargo(["install", name, "--locked", "--quiet", "--root"]);
         run::quiet_or_fail(install.arg(&root))?;
     }
-    Ok(bin)
+    Ok(program)
 }
 
 fn fuzz(tool: &Path, task: &str) -> Command {
-    let mut command = cargo(["fuzz", task, "--fuzz-dir", "fuzz"]);
-    let path = env::var_os("PATH").unwrap_or_default();
-    let path = env::join_paths([tool.to_path_buf()].into_iter().chain(env::split_paths(&path)));
-    // A folder whose name cannot stand in a search path is left out; cargo then names what it misses.
-    command.env("PATH", path.unwrap_or_default()).env("RUSTUP_TOOLCHAIN", "nightly");
+    let mut command = run::command(tool);
+    command.args([task, "--fuzz-dir", "fuzz"]).env("RUSTUP_TOOLCHAIN", "nightly");
     command
 }

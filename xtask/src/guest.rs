@@ -21,7 +21,7 @@ const FOLDERS: [&str; 9] = ["bin", "dev", "disk", "etc", "modules", "proc", "sys
 
 /// The disk is a real file system with fs-verity, so that the tests' files are not all in memory.
 const SCRIPT: &str = r#"#!/bin/busybox sh
-export PATH=/bin HOME=/tmp RUST_BACKTRACE=1
+export PATH=/bin HOME=/tmp RUST_BACKTRACE=1 MAPWRIGHT_PATIENCE=10
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

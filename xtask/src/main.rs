@@ -18,6 +18,7 @@ mod debian;
 mod fuzz;
 mod guest;
 mod loom;
+mod machine;
 mod man;
 mod modules;
 mod programs;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::machine::{Kernel, Processor};
 use crate::stage::Outcome;
 
 /// Automation of the Mapwright project.
@@ -49,8 +51,12 @@ enum Task {
     Ci(ci::Options),
     /// Our own lint of the tree
     Tidy,
-    /// The tests for aarch64, built by Debian's compiler and run under user emulation
-    Aarch64(aarch64::Options),
+    /// The tests for aarch64, built by Debian's compiler, on an emulated machine
+    Aarch64 {
+        /// Arguments for the test programs, such as a filter
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Core's tests under AddressSanitizer, after proving that it finds a planted bug
     Asan(asan::Options),
     /// The tests inside a small virtual machine with an older kernel and an fs-verity disk
@@ -69,7 +75,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Ci(options) => return ci::run(&options),
         Task::Tidy => tidy::run(),
-        Task::Aarch64(options) => aarch64::run(&options),
+        Task::Aarch64 { arguments } => {
+            vm::run(&vm::Options::on(Kernel::V6_1, Processor::Aarch64).with(arguments))
+        }
         Task::Asan(options) => asan::run(&options),
         Task::Vm(options) => vm::run(&options),
         Task::Loom => loom::run(),
