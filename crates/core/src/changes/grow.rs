@@ -219,7 +219,11 @@ fn extend(source: &Source, start: u64, end: u64) -> Result<()> {
         }
         Err(cause) => {
             give_back_beyond_the_end(fd, present);
-            Err(explain_sealed(Error::os(ACTION, source.name(), cause)))
+            let error = Error::os(ACTION, source.name(), cause);
+            Err(match error.kind() {
+                ErrorKind::NoSpace => error.advice(format!("{beyond_the_end} bytes more are needed")),
+                _ => explain_sealed(error),
+            })
         }
     }
 }

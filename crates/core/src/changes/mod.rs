@@ -9,6 +9,7 @@
 //! - `sparse`, `identity`: where the file has holes, and whether its name still means it
 //! - `flush`: writing back
 //! - `huge`: which pages are huge
+//! - `mirror`: a ring buffer, mapped twice in a row
 //! - `residency` (with `states`, `window`): which pages are in memory
 //! - `cache`: the same in totals; making a file's cache smaller or larger
 
@@ -19,6 +20,7 @@ mod grow;
 mod huge;
 mod identity;
 mod lock;
+mod mirror;
 mod pages;
 mod protect;
 mod range;
@@ -39,6 +41,7 @@ pub(crate) use huge::transparent_mode;
 pub use huge::{HugePool, HugeReport, HugeWish, huge_page_pools};
 pub use lock::LockMode;
 pub(crate) use lock::locked_bytes;
+pub use mirror::MirrorRing;
 pub use protect::{Protected, Protection};
 pub use residency::{residency, residency_in_detail};
 pub use seal::Sealed;
