@@ -12,7 +12,6 @@ use crate::fault::patch::{self, Action, Patch, Range};
 use crate::map::ReadOnly;
 use crate::map::region::Region;
 use crate::span::{OutOfBounds, Span};
-use crate::sys::page;
 
 /// Bytes that nobody can change any more: a `&[u8]` that owns what it stands on.
 ///
@@ -195,15 +194,7 @@ impl Frozen {
         let base = self.start.addr() - region.start().addr();
         // It says that some page cannot be had, not which, nor why: the guarded reads do.
         let _told_below = crate::map::populate::<ReadOnly>(region, base, self.len);
-        let mut at = 0;
-        while at < self.len {
-            let mut byte = 0u8;
-            // SAFETY: at lies inside the region's visible bytes (invariant 1); the target is a local byte.
-            unsafe { region.copy_out(base + at, &raw mut byte, 1) }.map_err(|fault| fault.seen_from(base))?;
-            let address = self.start.addr() + at;
-            at += page::size() - address % page::size();
-        }
-        Ok(())
+        region.probe(base, self.len).map_err(|fault| fault.seen_from(base))
     }
 
     /// Gives the bytes up, for a foreign interface: they stay until [`from_raw`](Self::from_raw).
