@@ -5,13 +5,13 @@
 //!
 //! # Kernel
 //! `O_TMPFILE` and linkat(2) through /proc. Where a file system has no unnamed files (network and FUSE file
-//! systems), a hidden one that is moved to its place by rename(2), or removed; a process that is killed leaves
-//! that one. linkat(2) never replaces, so a file that takes another one's place has a hidden name between two
-//! system calls; if a process is killed there, the next writer removes it ([`sweep`]).
+//! systems), a hidden one that is moved to its place by rename(2), or removed; a process that is killed
+//! leaves that one. linkat(2) never replaces, so a file that takes another one's place has a hidden name
+//! between two system calls; if a process is killed there, the next writer removes it ([`sweep`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -140,7 +140,16 @@ fn beside(path: &Path) -> PathBuf {
     const KEPT: usize = 200;
     let name = path.file_name().unwrap_or_default().as_bytes();
     let mut hidden = OsString::from(".mapwright-");
-    hidden.push(OsStr::from_bytes(&name[..name.len().min(KEPT)]));
+    match name.get(..KEPT) {
+        None => hidden.push(OsStr::from_bytes(name)),
+        Some(kept) => {
+            // Two long names that begin alike must not share one.
+            let mut hash = DefaultHasher::new();
+            hash.write(name);
+            hidden.push(OsStr::from_bytes(kept));
+            hidden.push(format!("-{:016x}", hash.finish()));
+        }
+    }
     directory_of(path).join(hidden)
 }
 
@@ -219,6 +228,17 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
             assert_eq!(std::fs::read(&path).unwrap(), b"old");
             assert_eq!(names(directory.path()), ["array"]);
+        }
+    }
+
+    #[test]
+    fn every_path_has_a_hidden_name_of_its_own() {
+        let long = "x".repeat(250);
+        let names = ["a", "b", &long, &long[1..], &format!("{}y", &long[1..])];
+        let hidden: Vec<_> = names.iter().map(|name| beside(Path::new(name))).collect();
+        for (index, name) in hidden.iter().enumerate() {
+            assert!(name.as_os_str().len() <= 255 && !hidden[..index].contains(name), "{name:?}");
+            assert_eq!(*name, beside(Path::new(names[index])));
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Body<A: Access> {
     options: MapVecOptions,
     /// Elements that are in the file and counted.
     published: usize,
-    /// Elements that the last flush made durable.
+    /// Elements that the last flush made durable, as the header says it.
     flushed: usize,
     ahead: Ahead,
     /// The directory of a new file, until its name is durable, too.
@@ -131,7 +131,7 @@ impl<A: Access> Body<A> {
     }
 
     pub(super) fn flushed(&self) -> usize {
-        self.flushed
+        self.flushed.min(self.published)
     }
 
     /// Appends elements, given as bytes, and publishes them. On an error none of them is in the array.
@@ -146,16 +146,17 @@ impl<A: Access> Body<A> {
         self.demand_whole("append to")?;
         self.make_room(end)?;
         self.ahead.reserve(self.source.file(), to_u64(from), to_u64(end));
-        self.source
-            .file()
-            .write_all_at(bytes, to_u64(from))
-            .map_err(|cause| self.failed("append to", cause))?;
+        if let Err(cause) = self.source.file().write_all_at(bytes, to_u64(from)) {
+            // Half an element must not stay behind, where the file's length is the count.
+            let _cut_or_not = self.cut_at_end();
+            return Err(self.failed("append to", cause));
+        }
         self.publish(count).map_err(|fault| self.faulted("append to", fault))
     }
 
     /// Makes the count that others see agree with what is in the file.
     fn publish(&mut self, count: usize) -> Result<(), Fault> {
-        let before = self.published.min(count);
+        self.forget_flush_beyond(self.published.min(count))?;
         // What is counted must be visible here, so the longer length comes first or last.
         self.map.region().set_len(self.places.offset(self.published.max(count)));
         if let Err(fault) = self.store(header::COUNT, count) {
@@ -163,9 +164,24 @@ impl<A: Access> Body<A> {
             return Err(fault);
         }
         self.published = count;
-        self.flushed = self.flushed.min(before);
         self.map.region().set_len(self.places.offset(count));
         Ok(())
+    }
+
+    /// Takes back what was said to be durable, before it is changed.
+    fn forget_flush_beyond(&mut self, count: usize) -> Result<(), Fault> {
+        if self.flushed > count {
+            self.store(header::FLUSHED, count)?;
+            self.flushed = count;
+        }
+        Ok(())
+    }
+
+    /// Says that every element is about to be changed.
+    pub(super) fn forget_flush(&mut self, action: &'static str) -> Result<()> {
+        self.demand_own(action)?;
+        self.demand_whole(action)?;
+        self.forget_flush_beyond(0).map_err(|fault| self.faulted(action, fault))
     }
 
     /// Stores one of the header's two words, after everything that was written before.

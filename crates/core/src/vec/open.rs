@@ -74,7 +74,8 @@ pub(super) fn open_or_create<T: Plain>(options: &MapVecOptions, path: &Path) -> 
             result => return result,
         }
     }
-    let why = "others create and remove it all the time";
+    let why =
+        "it is neither there nor free: a symbolic link that leads nowhere, or others create and remove it";
     Err(Error::new(ErrorKind::Busy, "open or create", quoted(path), why))
 }
 
@@ -138,7 +139,7 @@ pub(super) fn names(path: &Path, file: &File) -> bool {
     }
 }
 
-/// Checks the file and returns how many elements it holds, and how many of them were flushed.
+/// Checks the file and returns how many elements it holds, and how many it says were flushed.
 pub(super) fn examine<T: Plain>(options: &MapVecOptions, source: &Source) -> Result<(usize, usize)> {
     match options.form {
         Form::Headerless => examine_headerless::<T>(options, source),
@@ -169,10 +170,10 @@ fn examine_with_header<T: Plain>(options: &MapVecOptions, source: &Source) -> Re
         let (held, _) = places.count_in(file_len(source)?);
         let count = header.count();
         match (count, options.damage) {
-            (Some(count), _) if count <= held => return Ok((count, header.flushed().min(count))),
+            (Some(count), _) if count <= held => return Ok((count, header.flushed())),
             // A writer lowers the count before it cuts the file: look again before it is called damage.
             (Some(_), _) if count != before => before = count,
-            (_, Damage::OpenPrefix) => return Ok((held, header.flushed().min(held))),
+            (_, Damage::OpenPrefix) => return Ok((held, header.flushed())),
             (Some(count), Damage::Refuse) => {
                 let why = format!(
                     "it says that it has {count} elements, but it ends after {held}; MapVecOptions::recover \

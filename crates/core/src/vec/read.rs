@@ -108,7 +108,7 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
 
     /// Walks the elements in order. Ends after the first error.
     pub fn iter(&self) -> Elements<'_, T, A> {
-        Elements { blocks: self.blocks(BLOCK_BYTES / size_of::<T>()), next: 0, block_len: 0 }
+        Elements { array: self, at: 0, block: Vec::new(), next: 0 }
     }
 
     /// Walks the elements in blocks of `count` (at least 1; the last may be shorter), each copied into one
@@ -240,10 +240,12 @@ impl<T: Plain, A: Readable> Blocks<'_, T, A> {
 /// The elements of an array in order; made by [`MapVec::iter`]. Ends after the first error.
 #[derive(Debug)]
 pub struct Elements<'array, T: Plain, A: Access> {
-    blocks: Blocks<'array, T, A>,
-    /// The next element's place in the buffer, and how many elements are good there.
+    array: &'array MapVec<T, A>,
+    /// The first element that was not copied yet.
+    at: usize,
+    /// A block of elements, and the place of the next one in it.
+    block: Vec<T>,
     next: usize,
-    block_len: usize,
 }
 
 impl<T: Plain, A: Readable> Iterator for Elements<'_, T, A> {
@@ -251,50 +253,56 @@ impl<T: Plain, A: Readable> Iterator for Elements<'_, T, A> {
 
     #[inline]
     fn next(&mut self) -> Option<Result<T>> {
-        if self.next == self.block_len {
-            match self.refill()? {
-                Ok(()) => {}
-                Err(error) => return Some(Err(error)),
+        match self.block.get(self.next) {
+            Some(&element) => {
+                self.next += 1;
+                Some(Ok(element))
             }
+            None => self.next_after_refill(),
         }
-        let element = self.blocks.buffer.get(self.next).copied();
-        self.next += 1;
-        element.map(Ok)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.block_len - self.next + (self.blocks.array.len() - self.blocks.at);
+        let left = self.block.len() - self.next + (self.array.len() - self.at);
         (usize::from(left > 0), Some(left))
     }
 
     /// Skips without reading what is skipped.
     fn nth(&mut self, count: usize) -> Option<Result<T>> {
-        let buffered = self.block_len - self.next;
-        if count < buffered {
-            self.next += count;
-        } else {
-            self.next = self.block_len;
-            let end = self.blocks.array.len();
-            self.blocks.at = self.blocks.at.saturating_add(count - buffered).min(end);
-        }
+        let buffered = self.block.len() - self.next;
+        self.next += count.min(buffered);
+        let beyond = count.saturating_sub(buffered);
+        self.at = self.at.saturating_add(beyond).min(self.array.len());
         self.next()
     }
 }
 
 impl<T: Plain, A: Readable> Elements<'_, T, A> {
     #[cold]
-    fn refill(&mut self) -> Option<Result<()>> {
-        (self.next, self.block_len) = (0, 0);
-        match self.blocks.next_block()? {
-            Ok(block) => {
-                self.block_len = block.len();
-                Some(Ok(()))
-            }
-            Err(error) => {
-                self.blocks.at = self.blocks.array.len();
-                Some(Err(error))
-            }
+    #[inline(never)]
+    fn next_after_refill(&mut self) -> Option<Result<T>> {
+        self.next = 0;
+        if let Err(error) = self.refill() {
+            self.at = self.array.len();
+            self.block.clear();
+            return Some(Err(error));
         }
+        let first = self.block.first().copied()?;
+        self.next = 1;
+        Some(Ok(first))
+    }
+
+    /// Copies the next block, which is empty at the end.
+    fn refill(&mut self) -> Result<()> {
+        let most = (BLOCK_BYTES / size_of::<T>()).max(1);
+        let count = most.min(self.array.len() - self.at);
+        if self.block.len() < count {
+            self.block = zeroed(count, "read elements of", &self.array.body)?;
+        }
+        self.block.truncate(count);
+        self.array.copy_to(self.at, &mut self.block)?;
+        self.at += count;
+        Ok(())
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new<T: Plain>(array: &MapVec<T>) -> Result<Self> {
+    pub(super) fn new<T: Plain>(array: &mut MapVec<T>) -> Result<Self> {
         let source = array.body.source();
         let at = to_u64(array.body.places().start);
         let name = source.name();
@@ -39,7 +39,9 @@ impl Target {
         // A file without a name ends with its process anyway.
         let in_place = array.body.options().sort_into == SortInto::SameFile || metadata.nlink() == 0;
         if in_place {
-            return Ok(Self { file: Arc::clone(source.file()), replaces: None, at, name });
+            let file = Arc::clone(source.file());
+            array.body.forget_flush(ACTION)?;
+            return Ok(Self { file, replaces: None, at, name });
         }
         let path = path_to_replace(source, metadata.nlink())?;
         let unnamed = Unnamed::in_directory(directory_of(&path)).map_err(fail)?;

@@ -92,6 +92,24 @@ fn flushing_remembers_how_far_it_came() {
     assert_eq!((array.len(), array.flushed_len()), (11, 10));
     array.truncate(4).unwrap();
     assert_eq!(array.flushed_len(), 4);
+    array.extend(0..30).unwrap();
+    array.close().unwrap();
+    // What was flushed once and dropped must not vouch for what came in its place.
+    let array = MapVec::<u64>::open(&path).unwrap();
+    assert_eq!((array.len(), array.flushed_len()), (34, 4));
+}
+
+#[test]
+fn sorting_into_the_same_file_takes_back_that_it_was_flushed() {
+    let (_directory, path) = fresh();
+    let options = MapVecOptions::new().sort_into(crate::vec::SortInto::SameFile);
+    let mut array = options.create::<u64>(&path).unwrap();
+    array.extend([3, 1, 2]).unwrap();
+    array.flush().unwrap();
+    array.sort().unwrap();
+    array.close().unwrap();
+    let array = options.open::<u64>(&path).unwrap();
+    assert_eq!((contents(&array), array.flushed_len()), (vec![1, 2, 3], 0));
 }
 
 #[test]
