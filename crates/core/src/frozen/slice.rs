@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::error::Fault;
 use crate::fault::patch::{self, Action, Patch, Range};
-use crate::map::ReadOnly;
 use crate::map::region::Region;
 use crate::span::{OutOfBounds, Span};
 
@@ -185,15 +184,14 @@ impl Frozen {
     /// What the file says about the first byte that cannot be read.
     ///
     /// # Kernel
-    /// `MADV_POPULATE_READ` (Linux 5.14); before that, one guarded read a page.
+    /// One guarded read a page. Not `MADV_POPULATE_READ`: before Linux 6.9 it never returns where the disk
+    /// fails.
     pub fn populate(&self) -> Result<(), Fault> {
         let Kept::Mapped { region, .. } = &self.holding.kept else { return Ok(()) };
         if region.origin().source.is_none() {
             return Ok(());
         }
         let base = self.start.addr() - region.start().addr();
-        // It says that some page cannot be had, not which, nor why: the guarded reads do.
-        let _told_below = crate::map::populate::<ReadOnly>(region, base, self.len);
         region.probe(base, self.len).map_err(|fault| fault.seen_from(base))
     }
 
