@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 
 use crate::map::options::Unmap;
 use crate::map::reaper;
+use crate::map::region::DEFER_FROM;
 use crate::span::Span;
 use crate::sys::memory::{self, OnFault};
 use crate::sys::page;
@@ -102,7 +103,8 @@ impl Mapping {
         self.len == 0
     }
 
-    /// Chooses whether dropping may leave the unmapping to another thread. Until this is called it may not.
+    /// Chooses whether dropping may leave a large mapping to another thread; until this is called it may not.
+    /// That thread unmaps piece by piece, which is not for huge pages.
     pub fn unmap(&mut self, when: Unmap) {
         self.unmap = when;
     }
@@ -258,7 +260,7 @@ fn widening(owned: usize, call: impl Fn(usize) -> io::Result<()>) -> io::Result<
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        if self.unmap == Unmap::InBackground {
+        if self.unmap == Unmap::InBackground && self.owned >= DEFER_FROM {
             // SAFETY: this is the range's owner, and it is being dropped: nothing refers to it any more.
             if unsafe { reaper::defer(self.base, self.owned) }.is_ok() {
                 return;
