@@ -62,7 +62,7 @@ enum Task {
     /// The tests inside a small virtual machine with an older kernel and an fs-verity disk
     Vm(vm::Options),
     /// The `loom_*` tests of core, in which threads meet in every order
-    Loom,
+    Loom(loom::Options),
     /// The test suites of memmap2's well-known dependents, against our memmap2
     Compat(compat::Options),
     /// Every fuzz target for a short time
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         }
         Task::Asan(options) => asan::run(&options),
         Task::Vm(options) => vm::run(&options),
-        Task::Loom => loom::run(),
+        Task::Loom(options) => loom::run(&options),
         Task::Compat(options) => compat::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Man => man::run(),
