@@ -1,0 +1,76 @@
+//! The report as text: a bar for each way, and one sentence.
+
+use super::run::{Field, Measurement, Order};
+use super::ways::{BLOCK, Way};
+use super::{FieldReport, Report};
+use crate::ui::{Align, Charset, Ink, Line, Table, bar, words, wrapped};
+use crate::width::wide;
+
+/// What a row needs besides its bar.
+const NUMBERS: usize = 52;
+
+/// Draws everything.
+pub(super) fn report(name: &str, report: &Report, charset: Charset, width: usize) -> Vec<Line> {
+    let dot = if charset == Charset::Unicode { " · " } else { ", " };
+    let disk = report.disk.as_ref().map(|disk| format!("{dot}{}", disk.in_words())).unwrap_or_default();
+    let rounds = match report.rounds {
+        1 => "one round".to_owned(),
+        rounds => format!("the middle of {rounds} rounds"),
+    };
+    let facts = format!("{} read{disk}{dot}{rounds}{dot}{}", words::bytes(report.size), report.made_cold_by);
+    let mut lines = vec![Line::of(Ink::Strong, name)];
+    lines.extend(wrapped(Ink::Dim, &facts, width));
+    for field in &report.fields {
+        lines.push(Line::empty());
+        lines.push(Line::of(Ink::Title, field.field.name()));
+        lines.extend(ways(field, charset, width));
+    }
+    lines.push(Line::empty());
+    lines.extend(wrapped(Ink::Plain, &report.verdict, width));
+    lines
+}
+
+fn ways(field: &FieldReport, charset: Charset, width: usize) -> Vec<Line> {
+    let columns = width.saturating_sub(NUMBERS).max(8);
+    let fastest = field.ways.iter().map(|way| way.cost.speed()).fold(0.0, f64::max);
+    let columns_of = [Align::Left, Align::Left, Align::Right, Align::Left, Align::Right];
+    let mut table = Table::new(columns_of.map(|align| ("", align)));
+    for way in &field.ways {
+        let ours = way.way == Way::Mapwright;
+        let (ink, text) = if ours { (Ink::Good, Ink::Strong) } else { (Ink::Dim, Ink::Plain) };
+        table.row([
+            Line::of(text, way.way.name()).indented(2),
+            bar(ink, way.cost.speed(), fastest, columns, charset),
+            Line::of(text, speed(field.field, way.cost.speed())),
+            Line::of(Ink::Dim, spread(way, charset)),
+            Line::of(Ink::Dim, faults(way)),
+        ]);
+    }
+    table.lines()
+}
+
+/// Bytes a second in order, blocks a second at random.
+pub(super) fn speed(field: Field, bytes_a_second: f64) -> String {
+    match field.order {
+        Order::Sequential => words::rate(bytes_a_second),
+        Order::Random => {
+            format!("{}/s", words::thousands(bytes_a_second / words::approximately(wide(BLOCK))))
+        }
+    }
+}
+
+/// How far the turns lie from each other, as a part of the middle one.
+fn spread(way: &Measurement, charset: Charset) -> String {
+    let (slowest, fastest) = way.spread;
+    let half = (fastest - slowest) / 2.0 / way.cost.speed().max(f64::MIN_POSITIVE) * 100.0;
+    let sign = if charset == Charset::Unicode { "±" } else { "+-" };
+    format!("{sign}{half:.0} %")
+}
+
+fn faults(way: &Measurement) -> String {
+    match (way.cost.faults.minor, way.cost.faults.major) {
+        (0, 0) => "no fault".to_owned(),
+        (minor, 0) => words::counted(minor, "fault"),
+        (minor, major) => format!("{}, {} wait", words::counted(minor + major, "fault"), words::count(major)),
+    }
+}

@@ -1,0 +1,95 @@
+//! `mapwright cat`: bytes of targets to stdout, at the speed of the device.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use mapwright::{Map, MapOptions};
+
+use crate::outcome::{Failure, Outcome, Tally};
+use crate::range::{self, ByteRange};
+use crate::target::Target;
+use crate::ui::{complain, quoted};
+use crate::width::{narrow, wide};
+
+/// What is read at once of things that have no length.
+const PIECE: usize = 256 << 10;
+
+/// Write the bytes of targets to stdout.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files, devices, and anything else that can be read; `TARGET:RANGE` for a part.
+    #[arg(required = true, value_name = "TARGET[:RANGE]")]
+    targets: Vec<OsString>,
+    /// Only this range of each target that names none itself.
+    #[arg(long, value_name = "RANGE", value_parser = range::parse)]
+    range: Option<ByteRange>,
+}
+
+/// Writes targets out.
+pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
+    // Not through std's stdout, which looks for line ends in all that it is given.
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(Failure::output)?);
+    let mut tally = Tally::default();
+    for target in &args.targets {
+        match write_target(target, args.range, &mut out) {
+            Ok(()) => tally.count(Outcome::Done),
+            Err(Failure::NobodyReads) => return Err(Failure::NobodyReads),
+            Err(failure) => {
+                complain(&failure);
+                tally.count(Outcome::Failed);
+            }
+        }
+    }
+    Ok(tally.outcome())
+}
+
+fn write_target(text: &OsStr, usual: Option<ByteRange>, out: &mut File) -> Result<(), Failure> {
+    let (target, own) = Target::parse_with_range(text)?;
+    let range = if own == ByteRange::ALL { usual.unwrap_or(ByteRange::ALL) } else { own };
+    let path = target.into_path();
+    let refused = |cause| Failure::os("open", quoted(&path), cause);
+    let file = File::open(&path).map_err(refused)?;
+    let metadata = file.metadata().map_err(refused)?;
+    if metadata.is_dir() {
+        return Err(Failure::new(format!("cannot read {}: it is a directory", quoted(&path))));
+    }
+    // Files of /proc and /sys have bytes, but say that their length is 0.
+    let has_length = (metadata.is_file() && metadata.len() > 0) || metadata.file_type().is_block_device();
+    if has_length { write_map(&file, &path, range, out) } else { write_stream(file, &path, range, out) }
+}
+
+/// Streams what can be mapped.
+fn write_map(file: &File, path: &Path, range: ByteRange, out: &mut File) -> Result<(), Failure> {
+    let len = wide(Map::of(file)?.len());
+    let bytes =
+        range.within(len).map_err(|why| Failure::new(format!("cannot read {}: {why}", quoted(path))))?;
+    let map = MapOptions::new().offset(bytes.start).len(narrow(bytes.end - bytes.start)).map(file)?;
+    let mut stream = map.view().stream();
+    while let Some(chunk) = stream.next_chunk() {
+        let chunk = chunk.map_err(|fault| Failure::new(format!("cannot read {}: {fault}", quoted(path))))?;
+        out.write_all(chunk).map_err(Failure::output)?;
+    }
+    Ok(())
+}
+
+/// Reads what has no length from its beginning to its end, and passes on what the range names.
+fn write_stream(file: File, path: &Path, range: ByteRange, out: &mut File) -> Result<(), Failure> {
+    let refused = |cause| Failure::os("read", quoted(path), cause);
+    let mut file = file.take(range.to.unwrap_or(u64::MAX));
+    let (mut piece, mut passed) = (vec![0; PIECE], 0u64);
+    loop {
+        let read = match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+            Err(cause) => return Err(refused(cause)),
+        };
+        let skip = narrow(range.from.saturating_sub(passed)).min(read);
+        out.write_all(&piece[skip..read]).map_err(Failure::output)?;
+        passed += wide(read);
+    }
+}

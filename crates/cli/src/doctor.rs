@@ -1,0 +1,174 @@
+//! `mapwright doctor`: what this machine offers to those who map, tried out, with what to do where something
+//! is missing.
+
+use std::path::PathBuf;
+
+use mapwright::{Availability, Capabilities, Capability, Topic};
+use serde::Serialize;
+
+use crate::outcome::{Failure, Outcome};
+use crate::ui::{Charset, Ink, Line, Screen, quoted, wrapped};
+
+/// Say what this machine offers, what is missing, and how to get it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A folder whose file system is to be tried, too.
+    #[arg(default_value = ".")]
+    place: PathBuf,
+    /// Also say what each thing is good for.
+    #[arg(long, short)]
+    verbose: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: &'static str,
+    capabilities: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    topic: String,
+    state: String,
+    detail: &'a str,
+    purpose: &'a str,
+    without: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enable: Option<&'a str>,
+}
+
+/// Examines the machine.
+pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> {
+    // The probe takes what cannot be opened for a file system that can do nothing.
+    std::fs::metadata(&args.place).map_err(|cause| Failure::os("examine", quoted(&args.place), cause))?;
+    let found = Capabilities::probe_at(&args.place);
+    if args.json {
+        screen.json(&Report {
+            schema: "mapwright.doctor/1",
+            capabilities: found.rows().iter().map(row).collect(),
+        })?;
+    } else {
+        screen.lines(draw(found.rows(), args.verbose, screen.charset(), screen.width()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn row(found: &Capability) -> Row<'_> {
+    Row {
+        name: found.name,
+        topic: found.topic.to_string(),
+        state: found.state.to_string(),
+        detail: &found.detail,
+        purpose: found.purpose,
+        without: found.without,
+        enable: found.enable.as_deref(),
+    }
+}
+
+fn draw(rows: &[Capability], verbose: bool, charset: Charset, width: usize) -> Vec<Line> {
+    let names = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    let mut topic = None;
+    for row in rows {
+        if topic != Some(row.topic) {
+            if topic.is_some() {
+                lines.push(Line::empty());
+            }
+            lines.push(Line::of(Ink::Title, heading(row.topic)));
+            topic = Some(row.topic);
+        }
+        lines.extend(capability(row, names, verbose, charset, width));
+    }
+    lines.push(Line::empty());
+    let count = |state| rows.iter().filter(|row| row.state == state).count();
+    let (have, off, missing) =
+        (count(Availability::Have), count(Availability::Off), count(Availability::Missing));
+    lines.push(Line::of(Ink::Dim, format!("{have} there, {off} turned off or forbidden, {missing} missing")));
+    lines
+}
+
+const fn heading(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Kernel => "Kernel",
+        Topic::Memory => "Memory",
+        Topic::Process => "This process",
+        Topic::Place => "This place",
+        _ => "More",
+    }
+}
+
+/// The row itself, and below it what to do where something is not there.
+fn capability(row: &Capability, names: usize, verbose: bool, charset: Charset, width: usize) -> Vec<Line> {
+    let (mark, ascii, ink) = match row.state {
+        Availability::Have => ("✓", "+", Ink::Good),
+        Availability::Off => ("○", "o", Ink::Middling),
+        Availability::Missing => ("✗", "-", Ink::Bad),
+    };
+    let mark = if charset == Charset::Unicode { mark } else { ascii };
+    let margin = names + 6;
+    let first = Line::of(ink, format!("  {mark} ")).and(Ink::Plain, row.name).padded(margin);
+    let mut texts = vec![(Ink::Plain, row.detail.clone())];
+    if verbose {
+        texts.push((Ink::Dim, format!("good for {}", row.purpose)));
+    }
+    if row.state != Availability::Have {
+        texts.push((Ink::Dim, format!("without it: {}", row.without)));
+        texts.extend(row.enable.as_ref().map(|enable| (Ink::Strong, format!("to get it: {enable}"))));
+    }
+    let room = width.saturating_sub(margin).max(20);
+    let texts: Vec<Line> = texts.iter().flat_map(|(ink, text)| wrapped(*ink, text, room)).collect();
+    let mut lines = Vec::new();
+    for (index, text) in texts.into_iter().enumerate() {
+        let start = if index == 0 { first.clone() } else { Line::empty().padded(margin) };
+        lines.push(start.and_line(text));
+    }
+    if lines.is_empty() {
+        lines.push(first);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(state: Availability) -> Capability {
+        Capability {
+            name: "thing",
+            topic: Topic::Kernel,
+            state,
+            detail: "as it is".into(),
+            purpose: "speed",
+            without: "slower",
+            enable: Some("turn it on".into()),
+        }
+    }
+
+    fn plain(state: Availability, verbose: bool) -> Vec<String> {
+        draw(&[found(state)], verbose, Charset::Ascii, 80).iter().map(Line::plain).collect()
+    }
+
+    #[test]
+    fn what_is_there_takes_one_line() {
+        let expected = ["Kernel", "  + thing  as it is", "", "1 there, 0 turned off or forbidden, 0 missing"];
+        assert_eq!(plain(Availability::Have, false), expected);
+    }
+
+    #[test]
+    fn what_is_missing_says_what_to_do() {
+        let lines = plain(Availability::Missing, true);
+        assert_eq!(
+            lines[1..5],
+            [
+                "  - thing  as it is",
+                "           good for speed",
+                "           without it: slower",
+                "           to get it: turn it on"
+            ]
+        );
+    }
+}

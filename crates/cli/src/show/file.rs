@@ -1,0 +1,106 @@
+//! One file as a picture.
+
+use mapwright::{Question, WhyUntold};
+
+use super::survey::FileItem;
+use crate::cached::{Survey, picture};
+use crate::ui::{Charset, Ink, Line, name, words, wrapped};
+use crate::width::narrow;
+
+/// The most rows of a single file's picture.
+const MOST: usize = 8;
+
+/// How many rows each of several files may take.
+pub(super) const fn rows(files: usize) -> usize {
+    match files {
+        1 => MOST,
+        2..=4 => 4,
+        _ => 1,
+    }
+}
+
+/// Draws a file.
+pub(super) fn draw(file: &FileItem, rows: usize, charset: Charset, width: usize) -> Vec<Line> {
+    let dot = if charset == Charset::Unicode { " · " } else { ", " };
+    let mut lines = vec![Line::of(Ink::Strong, name(&file.path))];
+    let Some(survey) = &file.survey else { return lines };
+    lines.push(facts(survey, dot));
+    if let Some(why) = survey.hidden() {
+        lines.extend(wrapped(Ink::Middling, &format!("What is in memory is not known: {why}."), width));
+        return lines;
+    }
+    if survey.totals.pages == 0 {
+        return lines;
+    }
+    lines.push(Line::empty());
+    lines.extend(strips(survey, rows, charset, width));
+    lines
+}
+
+/// The file in numbers.
+fn facts(survey: &Survey, dot: &str) -> Line {
+    let (totals, size) = (survey.totals, survey.range.end - survey.range.start);
+    let bytes = |pages: u64| words::bytes(pages * survey.page);
+    let mut line = Line::from(words::bytes(size));
+    if totals.pages == 0 {
+        return line.and(Ink::Dim, format!("{dot}no pages"));
+    }
+    if survey.hidden().is_none() {
+        let share = words::share(totals.cached, totals.pages);
+        line =
+            line.and(Ink::Dim, dot).and(Ink::Cached, format!("{} in memory ({share})", bytes(totals.cached)));
+    }
+    let parts = [
+        (totals.dirty, "dirty", Ink::Dirty),
+        (totals.writeback, "in write-back", Ink::Writeback),
+        (totals.huge, "in huge pages", Ink::Huge),
+        (totals.locked, "locked", Ink::Locked),
+    ];
+    for (pages, what, ink) in parts.into_iter().filter(|(pages, _, _)| *pages > 0) {
+        line = line.and(Ink::Dim, dot).and(ink, format!("{} {what}", bytes(pages)));
+    }
+    if !survey.holes.is_empty() {
+        line = line.and(Ink::Dim, format!("{dot}{} on disk", words::bytes(survey.allocated)));
+    }
+    line
+}
+
+/// The picture: rows of cells behind the offset that each begins at, and what they mean.
+fn strips(survey: &Survey, rows: usize, charset: Charset, width: usize) -> Vec<Line> {
+    let offset = |cell: usize, per_cell: u64| {
+        let first = survey.range.start - survey.range.start % survey.page;
+        words::bytes(first + crate::width::wide(cell) * per_cell * survey.page)
+    };
+    let margin = "1023 MiB  ".len();
+    // Powers of two, so that rows begin at offsets that mean something.
+    let columns = 1 << (width - margin).ilog2();
+    let columns = columns.max((width - margin) / 16 * 16);
+    let (cells, per_cell) = survey.cells(columns * rows.min(narrow(survey.totals.pages).div_ceil(columns)));
+    let mut lines = Vec::new();
+    for (row, part) in cells.chunks(columns).enumerate() {
+        let at = Line::of(Ink::Dim, offset(row * columns, per_cell)).pushed_right(margin - 2);
+        lines.push(at.and(Ink::Plain, "  ").and_line(picture::strip(part, charset)));
+    }
+    let cell = words::bytes(per_cell * survey.page);
+    let scale = Line::of(Ink::Dim, format!("one cell is {cell}"));
+    let legend = picture::legend(&cells, charset);
+    lines.push(Line::empty());
+    lines.push(legend.and(Ink::Plain, "   ").and_line(scale).indented(margin));
+    let untold = untold(survey);
+    lines.extend(wrapped(Ink::Dim, &untold, width - margin).into_iter().map(|line| line.indented(margin)));
+    lines
+}
+
+/// What the kernel would not tell, in one sentence.
+fn untold(survey: &Survey) -> String {
+    let what = |question: &Question| match question {
+        Question::Writes => Some("dirty pages"),
+        Question::Huge => Some("huge pages"),
+        Question::Locked => Some("locked pages"),
+        _ => None,
+    };
+    let told = |(question, why): &(Question, WhyUntold)| {
+        what(question).map(|what| format!("Not shown: {what} ({why})."))
+    };
+    survey.untold.iter().filter_map(told).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,56 @@
+//! Filling a new file.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use mapwright::Map;
+
+use super::numbers::{PIECE, count_into};
+use crate::measure::Cost;
+use crate::outcome::Failure;
+use crate::tour::scene::Scene;
+use crate::tour::stage::Stage;
+use crate::ui::{quoted, words};
+use crate::width::{narrow, wide};
+
+/// Fills a file with numbers in order, and another one in the old way; returns the path of the first.
+pub(super) fn fill(stage: &mut Stage<'_>) -> Result<PathBuf, Failure> {
+    let size = narrow(stage.ground().size());
+    let (path, other) = (stage.ground().path("numbers"), stage.ground().path("numbers-written"));
+    stage.doing("filling a file through a map");
+    let mut numbers = vec![1; PIECE];
+    let (ours, ()) = Cost::of(|| through_map(&path, size, &mut numbers))?;
+    stage.doing("filling a file with write(2)");
+    let (theirs, ()) = Cost::of(|| by_write(&other, size, &mut numbers))?;
+    std::fs::remove_file(&other).map_err(|cause| Failure::os("remove", quoted(&other), cause))?;
+    let count = words::count(wide(size) / 8);
+    let scene = Scene::new("Fill")
+        .code("Map::create(path, len)?.view().write_bulk(at, numbers)?")
+        .says(format!("A new file is an array of {count} numbers; each is stored in its place."))
+        .ours("mapwright", ours)
+        .beside("write(2)", theirs);
+    stage.show(scene)?;
+    Ok(path)
+}
+
+fn through_map(path: &Path, size: usize, numbers: &mut [u8]) -> Result<(u64, ()), Failure> {
+    let map = Map::create(path, size)?;
+    for at in (0..size).step_by(PIECE) {
+        let piece = &mut numbers[..PIECE.min(size - at)];
+        count_into(piece, wide(at / 8));
+        map.view().write_bulk(at, piece)?;
+    }
+    Ok((wide(size), ()))
+}
+
+fn by_write(path: &Path, size: usize, numbers: &mut [u8]) -> Result<(u64, ()), Failure> {
+    let refused = |cause| Failure::os("write", quoted(path), cause);
+    let mut file = File::create(path).map_err(refused)?;
+    for at in (0..size).step_by(PIECE) {
+        let piece = &mut numbers[..PIECE.min(size - at)];
+        count_into(piece, wide(at / 8));
+        file.write_all(piece).map_err(refused)?;
+    }
+    Ok((wide(size), ()))
+}

@@ -1,0 +1,182 @@
+//! Reading all of a file: sums and searches, in memory and from the disk.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use mapwright::{Map, MapOptions};
+use memchr::memmem;
+
+use super::duel::in_turn;
+use super::numbers::{self, PIECE};
+use crate::measure::Cost;
+use crate::outcome::Failure;
+use crate::tour::scene::Scene;
+use crate::tour::stage::Stage;
+use crate::ui::{name, quoted, words};
+use crate::width::{narrow, wide};
+
+/// How often each way is run on a file in memory: the better runs show the ways, not the moment.
+const ROUNDS: usize = 3;
+
+/// How long a literal is searched for in a visitor's file.
+const LITERAL: usize = 16;
+
+/// The file that is read: the visitor's own, or the one that the tour has filled.
+pub(super) struct Subject {
+    pub(super) path: PathBuf,
+    pub(super) len: usize,
+    pub(super) is_visitors: bool,
+}
+
+impl Subject {
+    /// Takes the visitor's file where there is one, no more of it than the tour's size.
+    pub(super) fn choose(stage: &Stage<'_>, own: PathBuf) -> Result<Self, Failure> {
+        let (path, is_visitors) = stage.visitors_file().map_or((own, false), |path| (path.to_owned(), true));
+        let len = Map::open(&path)?.len();
+        if len < PIECE {
+            let what = format!("{} has {} only", quoted(&path), words::counted(wide(len), "byte"));
+            return Err(Failure::new(what).advice("the tour needs a file of 1 MiB or more"));
+        }
+        Ok(Self { path, len: len.min(narrow(stage.ground().size())), is_visitors })
+    }
+
+    /// Maps it for reading.
+    pub(super) fn map(&self) -> Result<Map, Failure> {
+        Ok(MapOptions::new().len(self.len).open(&self.path)?)
+    }
+
+    /// Opens it for reading.
+    pub(super) fn file(&self) -> Result<File, Failure> {
+        File::open(&self.path).map_err(|cause| Failure::os("open", quoted(&self.path), cause))
+    }
+
+    /// Reads it from the beginning to the end, a piece at a time, until `each` has had enough.
+    fn read(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Failure> {
+        let refused = |cause| Failure::os("read", quoted(&self.path), cause);
+        let (mut file, mut piece, mut left) = (self.file()?, vec![0; PIECE], self.len);
+        while left > 0 {
+            let piece = &mut piece[..PIECE.min(left)];
+            file.read_exact(piece).map_err(refused)?;
+            left -= piece.len();
+            if each(piece) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds all numbers up, in memory.
+pub(super) fn sum(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failure> {
+    stage.doing("adding up");
+    let _brought_into_memory = sum_by_read(subject)?;
+    let duel = in_turn(ROUNDS, || sum_by_stream(subject), || sum_by_read(subject))?;
+    let total = words::count(duel.result);
+    let says = if subject.is_visitors {
+        format!(
+            "{} of {} as numbers add up to {total}.",
+            words::bytes(wide(subject.len)),
+            name(&subject.path)
+        )
+    } else {
+        format!("All numbers in the file add up to {total}, as they must.")
+    };
+    let scene = Scene::new("Sum, in memory").code("view.stream().next_chunk()").says(says);
+    stage.show(scene.ours("mapwright", duel.ours).beside("read(2)", duel.theirs))
+}
+
+fn sum_by_stream(subject: &Subject) -> Result<(u64, u64), Failure> {
+    let map = subject.map()?;
+    let (mut stream, mut sum) = (map.view().stream(), 0u64);
+    while let Some(chunk) = stream.next_chunk() {
+        sum = sum.wrapping_add(numbers::sum(chunk?));
+    }
+    Ok((wide(subject.len), sum))
+}
+
+fn sum_by_read(subject: &Subject) -> Result<(u64, u64), Failure> {
+    let mut sum = 0u64;
+    subject.read(|piece| {
+        sum = sum.wrapping_add(numbers::sum(piece));
+        false
+    })?;
+    Ok((wide(subject.len), sum))
+}
+
+/// Searches for bytes that stand near the end.
+pub(super) fn search(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failure> {
+    stage.doing("searching");
+    let mut literal = vec![0; if subject.is_visitors { LITERAL } else { 8 }];
+    // One of our numbers, whose lowest byte is not 0: its bytes stand nowhere else.
+    let place = ((subject.len / 8 / 16 * 15) | 0xa5) * 8;
+    subject.map()?.view().copy_to(place, &mut literal)?;
+    let duel = in_turn(ROUNDS, || find_in_map(subject, &literal), || find_by_read(subject, &literal))?;
+    let found =
+        duel.result.map_or_else(|| "nowhere".to_owned(), |at| format!("at byte {}", words::count(wide(at))));
+    let says = if subject.is_visitors {
+        format!(
+            "The {LITERAL} bytes at {}, searched for from the beginning: found {found}.",
+            words::count(wide(place))
+        )
+    } else {
+        format!(
+            "The bytes of the number {}, searched for from the beginning: found {found}.",
+            words::count(wide(place / 8))
+        )
+    };
+    let scene = Scene::new("Search, in memory").code("view.find(&literal)?").says(says);
+    stage.show(scene.ours("mapwright", duel.ours).beside("read(2)", duel.theirs))
+}
+
+fn find_in_map(subject: &Subject, literal: &[u8]) -> Result<(u64, Option<usize>), Failure> {
+    let found = subject.map()?.view().find(literal)?;
+    Ok((wide(found.map_or(subject.len, |at| at + literal.len())), found))
+}
+
+fn find_by_read(subject: &Subject, literal: &[u8]) -> Result<(u64, Option<usize>), Failure> {
+    let finder = memmem::Finder::new(literal);
+    // What ends one piece may begin a match that the next piece completes.
+    let (mut tail, mut passed, mut found) = (Vec::new(), 0, None);
+    subject.read(|piece| {
+        let head = piece.len().min(literal.len() - 1);
+        tail.extend_from_slice(&piece[..head]);
+        let across = finder.find(&tail).map(|at| passed + at + head - tail.len());
+        found = across.or_else(|| finder.find(piece).map(|at| passed + at));
+        passed += piece.len();
+        tail.clear();
+        tail.extend_from_slice(&piece[piece.len() - head..]);
+        found.is_some()
+    })?;
+    Ok((wide(found.map_or(subject.len, |at| at + literal.len())), found))
+}
+
+/// Adds all numbers up from the disk.
+pub(super) fn cold(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failure> {
+    stage.doing("reading from the disk");
+    let file = subject.file()?;
+    let cost = |way: fn(&Subject) -> Result<(u64, u64), Failure>| {
+        mapwright::evict(&file, ..)?;
+        Cost::of(|| way(subject))
+    };
+    let (ours, sum) = cost(sum_by_stream)?;
+    let (by_read, _) = cost(sum_by_read)?;
+    let (by_touch, _) = cost(sum_by_touch)?;
+    let scene = Scene::new("Sum, from the disk")
+        .code("view.stream().next_chunk()")
+        .says(format!("The same bytes once more, after they were evicted: {} again.", words::count(sum)))
+        .ours("mapwright", ours)
+        .beside("read(2)", by_read)
+        .beside("plain mmap", by_touch);
+    stage.show(scene)
+}
+
+/// As mmap(2) is used where nobody says what will be read: page by page, as they come.
+fn sum_by_touch(subject: &Subject) -> Result<(u64, u64), Failure> {
+    let map = subject.map()?;
+    let (mut chunks, mut sum) = (map.view().chunks(64 << 10), 0u64);
+    while let Some(chunk) = chunks.next_chunk() {
+        sum = sum.wrapping_add(numbers::sum(chunk?));
+    }
+    Ok((wide(subject.len), sum))
+}
