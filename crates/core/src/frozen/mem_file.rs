@@ -72,10 +72,10 @@ impl MemFile {
     /// Adds seals, for everybody and for ever.
     ///
     /// # Errors
-    /// `Busy` where [`Seals::WRITE`] is asked for while somebody has the file mapped for writing (or
-    /// shared from a descriptor that can write, before Linux 6.7 and for maps that are older than the
-    /// seal), or input or output into its pages is under way. `PermissionDenied` where it has
-    /// [`Seals::SEAL`]; `Unsupported` where this kernel does not know a seal.
+    /// `Busy` where [`Seals::WRITE`] is asked for while somebody has the file mapped for writing, or while
+    /// input or output into its pages is under way. A forked child that inherited such a map counts, and so
+    /// does a shared map that is older than the seal and can only read, if its descriptor could write.
+    /// `PermissionDenied` where it has [`Seals::SEAL`]; `Unsupported` where this kernel does not know a seal.
     pub fn seal(&self, seals: Seals) -> Result<()> {
         if self.seals()?.contains(seals) {
             return Ok(());
@@ -145,8 +145,8 @@ impl MemFile {
         let have = self.seals().unwrap_or_default();
         match number {
             Some(libc::EBUSY) => error.advice(format!(
-                "{seals:?} was asked for, but a map that may write to it exists, here or in another process, \
-                 or input or output into its pages is under way; drop such maps first"
+                "{seals:?} was asked for, but a map that may write to it exists, here, in a forked child, or \
+                 in another process, or input or output into its pages is under way; drop such maps first"
             )),
             Some(libc::EPERM) if have.contains(Seals::SEAL) => error
                 .advice(format!("{seals:?} was asked for, but it has {have:?}: SEAL allows no more seals")),
