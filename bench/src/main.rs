@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml -- SUITE [--json] [--row NAME]`
 //!
-//! Suites are modules of [`suite`], one file a row; the machinery is [`harness`]; what several rows need of the rivals is
-//! [`rival`]. Deliberately absent: any switch that makes one peer's life easier than another's.
+//! Suites are modules of [`suite`], one file a row; the machinery is [`harness`]; what several rows need of
+//! the rivals is [`rival`]. Deliberately absent: any switch that makes one peer's life easier than another's.
 
 mod harness;
 mod rival;
@@ -19,9 +19,9 @@ use suite::Suite;
 
 /// Measure Mapwright beside its rivals and the limits of this machine
 ///
-/// Files are made in a folder on a real disk and removed at the end. Cold rows drop the page cache as root; without root
-/// they drop only their own files' pages, and say so. A figure is a median; a ratio is the median of the ratios of
-/// neighbours in one round, and above 1 ours is better, whatever the unit.
+/// Files are made in a folder on a real disk and removed at the end. Cold rows drop the page cache as root;
+/// without root they drop only their own files' pages, and say so. A figure is a median; a ratio is the
+/// median of the ratios of neighbours in one round, and above 1 ours is better, whatever the unit.
 #[derive(Parser)]
 #[command(name = "mapwright-bench", version)]
 struct Arguments {

@@ -57,7 +57,8 @@ impl Eviction {
 /// How many pages of a file are in the page cache, where the kernel can say (cachestat(2), Linux 6.5).
 fn cached_pages(file: &File) -> Option<u64> {
     const CACHESTAT: libc::c_long = 451;
-    // struct cachestat_range: from the start, to the end; struct cachestat: five counters, the first is "cached".
+    // struct cachestat_range: from the start, to the end; struct cachestat: five counters, the first is
+    // "cached".
     let range = [0u64; 2];
     let mut counters = [0u64; 5];
     // SAFETY: the kernel reads two and writes five words, and that is what the arrays have.

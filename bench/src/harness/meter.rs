@@ -22,7 +22,8 @@ impl Meter {
         Self { round, clock, elapsed: Duration::ZERO, faults: Faults::default(), answer: None }
     }
 
-    /// The number of the round: the same for all peers of it, so that all of them can be given the same fresh work.
+    /// The number of the round: the same for all peers of it, so that all of them can be given the same fresh
+    /// work.
     pub(crate) fn round(&self) -> u64 {
         self.round
     }
@@ -37,7 +38,8 @@ impl Meter {
         result
     }
 
-    /// Says what the work found. All peers of a round must find the same, or they have not done the same work.
+    /// Says what the work found. All peers of a round must find the same, or they have not done the same
+    /// work.
     pub(crate) fn answer(&mut self, answer: u64) {
         self.answer = Some(answer);
     }

@@ -36,8 +36,8 @@ pub(crate) struct Row {
 pub(crate) enum Clock {
     /// The clock on the wall: everything that makes the caller wait counts.
     Wall,
-    /// The time that the calling thread was on a processor: for work that never waits and that no other thread does,
-    /// so that other programs on the machine are not counted.
+    /// The time that the calling thread was on a processor: for work that never waits and that no other
+    /// thread does, so that other programs on the machine are not counted.
     Processor,
 }
 

@@ -1,7 +1,7 @@
 //! Taking samples: every peer once a round, in a new order each round.
 //!
-//! A shared disk or processor is fast in one second and slow in the next. Peers of one round run within seconds of each
-//! other, so what is compared is compared under the same weather (see `verdict`).
+//! A shared disk or processor is fast in one second and slow in the next. Peers of one round run within
+//! seconds of each other, so what is compared is compared under the same weather (see `verdict`).
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};

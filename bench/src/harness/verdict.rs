@@ -1,8 +1,9 @@
 //! From samples to figures, ratios and verdicts.
 //!
-//! A ratio is the median over the rounds of (their time ÷ our time) *within one round*, not a ratio of medians: on a
-//! machine whose disk runs at 0.8 GB/s in one second and at 3 in the next, only neighbours can be compared. The figures
-//! beside it are plain medians, so their quotient may differ from the ratio; the spread says by how much to trust it.
+//! A ratio is the median over the rounds of (their time ÷ our time) *within one round*, not a ratio of
+//! medians: on a machine whose disk runs at 0.8 GB/s in one second and at 3 in the next, only neighbours can
+//! be compared. The figures beside it are plain medians, so their quotient may differ from the ratio; the
+//! spread says by how much to trust it.
 
 use super::meter::Sample;
 use super::row::{Bound, Role, Row, Target};

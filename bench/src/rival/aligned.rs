@@ -9,7 +9,8 @@ const HUGE: usize = 2 << 20;
 
 /// Memory that begins on a huge page's boundary and was touched.
 ///
-/// With small pages each request of 1 MiB is 256 pieces and the device takes 254: measured, that halves the speed.
+/// With small pages each request of 1 MiB is 256 pieces and the device takes 254: measured, that halves the
+/// speed.
 pub(crate) struct AlignedBuffer {
     memory: MmapMut,
     start: usize,

@@ -9,8 +9,8 @@ use std::thread;
 
 use super::sum;
 
-/// Each thread takes the next block, reads it into its own buffer and sums it itself. `buffers` gives one a thread;
-/// `len` is a multiple of the buffers' size.
+/// Each thread takes the next block, reads it into its own buffer and sums it itself. `buffers` gives one a
+/// thread; `len` is a multiple of the buffers' size.
 pub(crate) fn sum_by_threads(file: &File, len: usize, block: usize, buffers: &mut [u8]) -> io::Result<u64> {
     let next = AtomicUsize::new(0);
     let work = |buffer: &mut [u8]| -> io::Result<u64> {
@@ -33,8 +33,8 @@ pub(crate) fn sum_by_threads(file: &File, len: usize, block: usize, buffers: &mu
     })
 }
 
-/// Threads only read; the caller sums the blocks in the file's order, as one who parses a file must. `buffers` gives two a
-/// thread; `len` is a multiple of what all buffers hold.
+/// Threads only read; the caller sums the blocks in the file's order, as one who parses a file must.
+/// `buffers` gives two a thread; `len` is a multiple of what all buffers hold.
 pub(crate) fn sum_by_readers(file: &File, len: usize, block: usize, buffers: &mut [u8]) -> io::Result<u64> {
     thread::scope(|scope| {
         let threads = buffers.len() / (2 * block);

@@ -40,7 +40,8 @@ pub(crate) fn read_blocks(
     }
 }
 
-/// Reads a file block by block, `buffers` holding as many as are in flight, and sums each in the file's order.
+/// Reads a file block by block, `buffers` holding as many as are in flight, and sums each in the file's
+/// order.
 pub(crate) fn sum_in_order(file: &File, len: usize, block: usize, buffers: &mut [u8]) -> io::Result<u64> {
     let depth = buffers.len() / block;
     let mut ring = IoUring::new(depth as u32)?;

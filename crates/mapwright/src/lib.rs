@@ -1,7 +1,8 @@
 //! Map anything into memory and get it back as an array.
 //!
-//! mmap(2) turns a file into an array, and everyone who uses it pays: the file shrinks and the process dies of SIGBUS, somebody
-//! else writes and `&[u8]` is undefined behaviour, cold data comes one page at a time. Mapwright is mmap with those pains taken away:
+//! mmap(2) turns a file into an array, and everyone who uses it pays: the file shrinks and the process dies
+//! of SIGBUS, somebody else writes and `&[u8]` is undefined behaviour, cold data comes one page at a time.
+//! Mapwright is mmap with those pains taken away:
 //!
 //! ```
 //! use mapwright::{FaultKind, Map};
@@ -19,9 +20,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The types, in the order in which data flows: [`MapOptions`] (how) → [`Map`] (ownership) → [`View`] (how you may look) → your
-//! types. [`Memory`] is private memory as `&mut [u8]`, [`Frozen`] is bytes that nobody can change any more, [`MapVec`] is a growable array on
-//! a file. The [`guide`] explains them with programs that run.
+//! The types, in the order in which data flows: [`MapOptions`] (how) → [`Map`] (ownership) → [`View`] (how
+//! you may look) → your types. [`Memory`] is private memory as `&mut [u8]`, [`Frozen`] is bytes that nobody
+//! can change any more, [`MapVec`] is a growable array on a file. The [`guide`] explains them with programs
+//! that run.
 //!
 //! # Features
 //!

@@ -16,7 +16,8 @@ pub(super) fn small(folder: &Folder) -> Result<Row> {
     row::<64>(folder, "copy-64B", NEAR, 1_000_000, target)
 }
 
-/// 64 bytes, from memory: a processor overlaps as many of these as fit into its window, so that the shorter code wins.
+/// 64 bytes, from memory: a processor overlaps as many of these as fit into its window, so that the shorter
+/// code wins.
 pub(super) fn small_from_far(folder: &Folder) -> Result<Row> {
     let target = Target::nanoseconds_more("memcpy", &["memmap2 + memcpy"], 2.0);
     row::<64>(folder, "copy-64B-far", FAR, 1_000_000, target)
@@ -32,8 +33,8 @@ pub(super) fn large(folder: &Folder) -> Result<Row> {
     row::<{ 1 << 20 }>(folder, "copy-1MiB", FAR, 400, Target::ratio("memcpy", &["memmap2 + memcpy"], 0.95))
 }
 
-/// The buffer is on a cache line's boundary for everybody: on some processors an unlucky distance between source and
-/// target costs memcpy a factor of 17, and that is not what this row is about.
+/// The buffer is on a cache line's boundary for everybody: on some processors an unlucky distance between
+/// source and target costs memcpy a factor of 17, and that is not what this row is about.
 #[repr(align(4096))]
 struct Buffer<const SIZE: usize>([u8; SIZE]);
 

@@ -53,7 +53,8 @@ pub(super) fn create_and_fill(folder: &Folder) -> Result<Row> {
 
 type Fill = fn(File, usize, &[u8]) -> Result<()>;
 
-/// Times creating, filling and closing; then the file is synced and removed, so that the next sample does not pay for it.
+/// Times creating, filling and closing; then the file is synced and removed, so that the next sample does not
+/// pay for it.
 fn in_new_file(meter: &mut Meter, path: &Path, len: usize, piece: &[u8], fill: Fill) -> Result<()> {
     meter.time(|| fill(create(path)?, len, piece))?;
     sync_and_remove(path)

@@ -90,7 +90,8 @@ enum Mapped {
     Random,
     /// By asking for each block just before it is copied.
     WillNeedEach,
-    /// By asking for all blocks before the first is copied: what a user does who knows all of them in advance.
+    /// By asking for all blocks before the first is copied: what a user does who knows all of them in
+    /// advance.
     WillNeedAll,
 }
 

@@ -37,7 +37,8 @@ pub enum Advice {
     /// Needed soon: starts reading and returns. (`MADV_WILLNEED`)
     WillNeed,
     /// Not needed: pages of a file leave this map (they stay in the cache), what was written to a private
-    /// copy is lost, private memory reads as zeros. Refused for locked pages. **Inward.** (`MADV_DONTNEED`)
+    /// copy is lost, private memory reads as zeros. Refused for locked pages, and before Linux 5.18 for those
+    /// of a huge page pool. **Inward.** (`MADV_DONTNEED`)
     DontNeed,
     /// As `DontNeed`, locked pages included. **Inward.** (`MADV_DONTNEED_LOCKED`, Linux 5.18)
     DontNeedLocked,
@@ -141,9 +142,13 @@ impl Advice {
     /// Which maps it is for, where it is not for all.
     fn suits(self) -> &'static str {
         match self {
-            Self::DontNeed => "pages that are not locked (see DontNeedLocked)",
+            Self::DontNeed => {
+                "pages that are not locked (see DontNeedLocked), nor, before Linux 5.18, of a pool"
+            }
             Self::Free | Self::WipeOnFork | Self::Mergeable | Self::Unmergeable => "private memory",
-            Self::Remove => "maps whose stores reach a file that can have holes",
+            Self::Remove => {
+                "maps whose stores reach a file that can have holes, and pages that are not locked"
+            }
             Self::Collapse => "ranges that hold a whole huge page, of memory or of files that can have them",
             Self::PopulateWrite => "maps that can be written",
             Self::GuardInstall => {

@@ -106,7 +106,7 @@ impl Map<ReadWrite> {
 
 #[cfg(test)]
 mod tests {
-    use crate::changes::testing::cold_file;
+    use crate::changes::testing::{cold_file, skip};
     use crate::map::MapOptions;
 
     #[test]
@@ -116,6 +116,9 @@ mod tests {
         let map = MapOptions::new().map_mut(&file).unwrap();
         map.view().fill(.., 3).unwrap();
         let (half, before) = (PAGES * 4096 / 2, map.cache_usage(..).unwrap());
+        if before.dirty.is_none() {
+            return skip("started_writeback_takes_the_dirty_pages", "the kernel does not count dirty pages");
+        }
         assert_eq!(before.dirty, Some(2048), "every page was stored to");
         map.start_writeback(..half).unwrap();
         let (first, second) = (map.cache_usage(..half).unwrap(), map.cache_usage(half..).unwrap());
@@ -137,7 +140,7 @@ mod tests {
         let map = MapOptions::new().offset(100).map_mut(&file).unwrap();
         map.view().fill(.., 3).unwrap();
         map.flush(4096..4097).unwrap();
-        assert_eq!(map.cache_usage(4000..8000).unwrap().dirty, Some(0));
+        assert_eq!(map.cache_usage(4000..8000).unwrap().dirty.unwrap_or(0), 0);
         for range in [0..0, 0..1, 8 * 4096 - 100..8 * 4096 - 100] {
             map.flush(range.clone()).unwrap();
             map.start_writeback(range.clone()).unwrap();

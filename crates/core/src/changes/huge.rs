@@ -24,8 +24,8 @@ pub struct HugeReport {
     pub resident_bytes: usize,
     /// How many of those lie in huge pages. (Pages between the small and the huge size count as small.)
     pub huge_bytes: usize,
-    /// Whether the two numbers above are exact. Before Linux 6.7 a neighbour with which the kernel has merged
-    /// the mapping may be counted.
+    /// Whether the two numbers above are exact. Before Linux 6.7 a neighbour with which the kernel has
+    /// merged the mapping may be counted.
     pub is_exact: bool,
 }
 
@@ -287,8 +287,13 @@ mod tests {
         assert_eq!((report.huge_bytes, report.resident_bytes), (pool.page_size, pool.page_size));
         assert_eq!(report.mapped_bytes, 2 * pool.page_size);
         // Discarding and locking work in units of these pages.
-        memory.advise(crate::Advice::DontNeed, ..).unwrap();
-        assert_eq!(memory[0], 0);
+        match memory.advise(crate::Advice::DontNeed, ..) {
+            Ok(()) => assert_eq!(memory[0], 0),
+            Err(error) => {
+                assert_eq!((error.kind(), memory[0]), (crate::ErrorKind::InvalidInput, 1));
+                skip("pages_of_a_pool_are_all_huge (giving back)", error);
+            }
+        }
     }
 
     #[test]

@@ -107,6 +107,13 @@ impl LockMode {
     }
 }
 
+/// How much this process may lock, in bytes; `None` where there is no limit.
+pub(crate) fn locking_limit() -> Option<u64> {
+    let is_above_limits = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::IPC_LOCK));
+    if is_above_limits { None } else { rustix::process::getrlimit(Resource::Memlock).current }
+}
+
 /// How much this process has locked, in bytes.
 pub(crate) fn locked_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -117,11 +124,11 @@ pub(crate) fn locked_bytes() -> Option<u64> {
 /// Explains why pages could not be locked: the kernel has one number for three reasons.
 #[cold]
 fn refusal(name: String, asked: usize, cause: io::Error) -> Error {
-    let limit = rustix::process::getrlimit(Resource::Memlock).current;
     let error = Error::os("lock in memory", name, cause);
-    let (Some(libc::ENOMEM | libc::EAGAIN | libc::EPERM), Some(limit)) = (error.raw_os_error(), limit) else {
+    if !matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN | libc::EPERM)) {
         return error;
-    };
+    }
+    let limit = locking_limit().unwrap_or(u64::MAX);
     let locked = locked_bytes().unwrap_or(0);
     if locked.saturating_add(range::wide(asked)) > limit {
         error.advice(format!(

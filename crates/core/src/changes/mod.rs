@@ -40,7 +40,7 @@ pub use grow::{set_len, set_len_even_if_mapped};
 pub(crate) use huge::transparent_mode;
 pub use huge::{HugePool, HugeReport, HugeWish, huge_page_pools};
 pub use lock::LockMode;
-pub(crate) use lock::locked_bytes;
+pub(crate) use lock::{locked_bytes, locking_limit};
 pub use mirror::MirrorRing;
 pub use protect::{Protected, Protection};
 pub use residency::{residency, residency_in_detail};

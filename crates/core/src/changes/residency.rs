@@ -477,6 +477,9 @@ mod tests {
         }
         let written = |page: PageState| page.is_dirty() || page.is_in_writeback();
         let picture = residency(&file, ..).unwrap();
+        if let Some(why) = picture.why_untold(Question::Writes) {
+            return skip("written_pages_are_dirty_until_they_are_synced", why);
+        }
         let dirty: Vec<_> = (0..64).filter(|&page| written(picture.page(page).unwrap())).collect();
         assert_eq!(dirty, [1, 2, 40]);
         file.sync_data().unwrap();
@@ -508,7 +511,8 @@ mod tests {
         let picture = memory.residency(..).unwrap();
         // Where huge pages are always made, one touch brings in more.
         assert!(picture.page(5).unwrap().is_cached());
-        assert_eq!(picture.untold(), []);
+        // Before Linux 6.7 nobody tells about huge pages.
+        assert!(picture.untold().iter().all(|(question, _)| *question == Question::Huge), "{picture:?}");
     }
 
     #[test]
@@ -593,6 +597,14 @@ mod tests {
             }
             let start = start.min(200 * PAGE);
             let picture = residency(&file, start..(start + len).min(200 * PAGE)).unwrap();
+            if kernel::cache_stat(file.as_fd(), 0, 0).is_err() {
+                let cached = |index: u64| picture.page(index).unwrap().is_cached();
+                let first = start / PAGE;
+                for at in 0..picture.page_count() {
+                    prop_assert_eq!(cached(at), touched.contains(&(first + at)));
+                }
+                return Ok(());
+            }
             for index in 0..picture.page_count() {
                 let page = start / PAGE + index;
                 let stat = kernel::cache_stat(file.as_fd(), page * PAGE, PAGE).unwrap();

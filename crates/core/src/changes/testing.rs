@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::AsFd;
 
-use crate::sys::memory as kernel;
+use super::residency;
 
 /// Says out loud that a test cannot run here; with `MAPWRIGHT_NO_SKIP=1` that is a failure.
 pub(crate) fn skip(test: &str, why: impl std::fmt::Display) {
@@ -15,7 +14,7 @@ pub(crate) fn skip(test: &str, why: impl std::fmt::Display) {
 
 /// A file of so many bytes, each its offset's lowest eight bits plus one, written to its disk and not cached.
 ///
-/// `None`, and said out loud, where the temporary directory has no disk (tmpfs) or cachestat is missing.
+/// `None`, and said out loud, where the temporary directory has no disk (tmpfs).
 pub(crate) fn cold_file(test: &str, bytes: usize) -> Option<File> {
     let mut file = tempfile::tempfile().unwrap();
     let contents: Vec<u8> = (0..bytes).map(|at| at.wrapping_add(1).to_le_bytes()[0]).collect();
@@ -25,13 +24,13 @@ pub(crate) fn cold_file(test: &str, bytes: usize) -> Option<File> {
     // Pages that sit in another processor's batch survive the first try.
     for _ in 0..100 {
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        if kernel::cache_stat(file.as_fd(), 0, 0).is_ok_and(|stat| stat.cached == 0) {
+        if residency(&file, ..).unwrap().totals().cached == 0 {
             // So that a test which touches one page brings in that page only.
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
             return Some(file);
         }
     }
-    skip(test, "the temporary directory is not on a disk, or the kernel lacks cachestat(2)");
+    skip(test, "the temporary directory is not on a disk");
     None
 }
 

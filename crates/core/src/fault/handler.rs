@@ -5,10 +5,10 @@
 //! async-signal-safe: constant memory, atomics, and direct system calls.
 //!
 //! A fault that is not ours ends exactly as it would have without us. A previous handler is called on its own
-//! stack, with its own mask and flags (Rust's stack overflow message still appears). For the default action the signal is
-//! queued again with the same `siginfo` after the default was restored: it strikes on return, at the same
-//! program counter, so that a core dump shows the same place. What defeats the handler is reported by
-//! [`signal_report`].
+//! stack, with its own mask and flags (Rust's stack overflow message still appears). For the default action
+//! the signal is queued again with the same `siginfo` after the default was restored: it strikes on return,
+//! at the same program counter, so that a core dump shows the same place. What defeats the handler is
+//! reported by [`signal_report`].
 
 #![allow(unsafe_code, reason = "installs a signal handler; listed in docs/SOUNDNESS.md")]
 
@@ -52,9 +52,9 @@ pub(crate) fn install() {
     });
 }
 
-/// Our own action, called the way the kernel would have called the handler that is pushed aside: on its stack,
-/// with its mask, interrupted calls resumed or not. Where there was none: on the alternate stack if the thread
-/// has one, and nothing is interrupted.
+/// Our own action, called the way the kernel would have called the handler that is pushed aside: on its
+/// stack, with its mask, interrupted calls resumed or not. Where there was none: on the alternate stack if
+/// the thread has one, and nothing is interrupted.
 fn in_place_of(previous: &libc::sigaction) -> libc::sigaction {
     let mut action = empty_action();
     action.sa_sigaction = OURS as usize;

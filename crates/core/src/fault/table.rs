@@ -7,7 +7,8 @@
 //!  ├────────┼────────┼────────┤        kind:        0 the exit sets a flag, 1 the handler also leaves
 //!  │ …      │        │        │                       address and signal in the two return registers
 //!  ```
-//! The name carries our version, so that two versions can live in one program without reading each other's entries.
+//! The name carries our version, so that two versions can live in one program without reading each other's
+//! entries.
 
 #![allow(unsafe_code, reason = "guarded accesses; listed in docs/SOUNDNESS.md")]
 

@@ -41,10 +41,10 @@ impl View<'_, ReadWrite> {
         let Some(source) = self.source().filter(|_| bytes.len() >= PWRITE_FROM) else {
             return self.copy_from(offset, bytes);
         };
-        self.refuse_if_truncated(source, offset, bytes.len())?;
+        let kept = self.kept(source, offset, bytes.len());
         let mut done = 0;
-        while done < bytes.len() {
-            let piece = &bytes[done..bytes.len().min(done + PIECE)];
+        while done < kept {
+            let piece = &bytes[done..kept.min(done + PIECE)];
             let at = self.file_offset(offset + done);
             match rustix::io::retry_on_intr(|| rustix::io::pwrite(source.fd(), piece, at)) {
                 Ok(0) => return Err(self.fault(FaultKind::Io, offset + done, libc::EIO)),
@@ -65,18 +65,14 @@ impl View<'_, ReadWrite> {
                 }
             }
         }
-        Ok(())
+        if kept < bytes.len() { Err(self.fault(FaultKind::Truncated, offset + kept, 0)) } else { Ok(()) }
     }
 
-    /// A store beyond the file's end would fault; pwrite would make the file longer again, which nobody asked
-    /// for.
-    fn refuse_if_truncated(&self, source: &Source, offset: usize, len: usize) -> Result<(), Fault> {
+    /// How many of the bytes the file still has room for. A store beyond its end would fault; pwrite would make
+    /// the file longer again, which nobody asked for.
+    fn kept(&self, source: &Source, offset: usize, len: usize) -> usize {
         let file_len = file::len(source.fd()).unwrap_or(u64::MAX);
-        if self.file_offset(offset + len) <= file_len {
-            return Ok(());
-        }
         let kept = file_len.saturating_sub(self.file_offset(offset));
-        let first = offset + usize::try_from(kept).unwrap_or(0);
-        Err(self.fault(FaultKind::Truncated, first, 0))
+        usize::try_from(kept).map_or(len, |kept| kept.min(len))
     }
 }

@@ -315,7 +315,9 @@ mod tests {
             }
             let map = MapOptions::new().offset(lead).open(&file).unwrap();
             let content = &content[usize::try_from(lead).unwrap()..];
-            let fit = |&(offset, len): &(usize, usize)| Span::new(offset.min(content.len() - len), len).unwrap();
+            let fit = |&(offset, len): &(usize, usize)| {
+                Span::new(offset.min(content.len() - len), len).unwrap()
+            };
             let spans: Vec<Span> = spans.iter().map(fit).collect();
             let wanted: Vec<u8> = spans.iter().flat_map(|span| content[span.range()].to_vec()).collect();
             let mut bytes = vec![0u8; wanted.len()];

@@ -31,7 +31,8 @@ access! {
     ReadWrite: libc::PROT_READ | libc::PROT_WRITE, Readable, Writable
 }
 access! {
-    /// Bytes can be read and written, but what is written stays private to this map and never reaches the file.
+    /// Bytes can be read and written, but what is written stays private to this map and never reaches the
+    /// file.
     CopyOnWrite: libc::PROT_READ | libc::PROT_WRITE, Readable, Writable
 }
 access! {

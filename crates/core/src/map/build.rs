@@ -154,7 +154,8 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
         let error = Error::os("map", format!("{capacity} bytes of memory"), cause);
         match options.huge {
             HugePages::Reserved(size) if error.kind() == ErrorKind::OutOfMemory => error.advice(format!(
-                "the pool of {size}-byte pages is empty; raise /sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
+                "the pool of {size}-byte pages is empty; raise \
+                 /sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
                 size / 1024
             )),
             _ => placement_advice(error, options.placement),
@@ -203,7 +204,8 @@ fn map_reserved(options: &MapOptions, capacity: usize, size: usize, flags: i32) 
         return Err(Error::new(ErrorKind::InvalidInput, "map huge pages", "", why));
     }
     if options.commitment == Commitment::NotCharged {
-        let why = "huge pages that are not set aside may be missing when they are touched; leave the commitment charged";
+        let why = "huge pages that are not set aside may be missing when they are touched; leave the \
+                   commitment charged";
         return Err(Error::new(ErrorKind::InvalidInput, "map huge pages", "", why));
     }
     let size_bits = i32::try_from(size.trailing_zeros()).unwrap_or(0) << libc::MAP_HUGE_SHIFT;
@@ -227,6 +229,10 @@ fn visible_len(options: &MapOptions, source: &Source, kind: Kind) -> Result<usiz
             });
         }
     };
+    if options.len == Some(0) && options.reserve > 0 {
+        // Room that begins behind the end: the file will grow to it.
+        return Ok(0);
+    }
     let available = file_len.checked_sub(options.offset).ok_or_else(|| {
         let why = format!("the offset {} lies beyond its end at {file_len}", options.offset);
         Error::new(ErrorKind::OutOfBounds, "map", source.name(), why)
@@ -236,7 +242,8 @@ fn visible_len(options: &MapOptions, source: &Source, kind: Kind) -> Result<usiz
         Some(asked) if u64::try_from(asked).unwrap_or(u64::MAX) <= available => Ok(asked),
         Some(asked) => {
             let why = format!(
-                "{asked} bytes from {} were asked for, but it ends at {file_len}; make it longer first (MapOptions::reserve \
+                "{asked} bytes from {} were asked for, but it ends at {file_len}; make it longer first \
+                 (MapOptions::reserve \
                  plus Map::grow)",
                 options.offset
             );

@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 
 use super::{Capability, Subject, Topic, bytes, pages, setting, words};
-use crate::changes::locked_bytes;
+use crate::changes::{locked_bytes, locking_limit};
 
 pub(super) fn rows() -> Vec<Capability> {
     let mut rows = vec![
@@ -32,9 +32,7 @@ fn locked() -> Capability {
         without: "pages can be evicted or swapped out",
     };
     let locked = bytes(locked_bytes().unwrap_or(0));
-    let unlimited = has(CapabilitySet::IPC_LOCK);
-    match getrlimit(Resource::Memlock).current {
-        _ if unlimited => subject.have(format!("unlimited (CAP_IPC_LOCK); {locked} locked")),
+    match locking_limit() {
         None => subject.have(format!("unlimited; {locked} locked")),
         Some(0) => subject
             .off("0: nothing may be locked", "raise it (ulimit -l, LimitMEMLOCK=) or grant CAP_IPC_LOCK"),

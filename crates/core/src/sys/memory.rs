@@ -41,7 +41,8 @@ pub(crate) unsafe fn map(
     unsafe { map_descriptor(hint, len, protection, flags, fd, backing.offset) }
 }
 
-/// Maps as [`map`] does, by a descriptor's bare number: the kernel answers `EBADF` where it names no open file.
+/// Maps as [`map`] does, by a descriptor's bare number: the kernel answers `EBADF` where it names no open
+/// file.
 ///
 /// # Safety
 /// As for [`map`].

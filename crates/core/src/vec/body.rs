@@ -23,6 +23,7 @@ use super::lock::Lock;
 use super::options::{Form, MapVecOptions};
 use super::places::Places;
 use crate::error::{Error, ErrorKind, Fault, FaultKind, Result};
+use crate::map::region::Release;
 use crate::map::{Access, Map, MapOptions, ReadOnly, ReadWrite, Source};
 use crate::span::to_u64;
 use crate::sys::file;
@@ -237,6 +238,11 @@ impl<A: Access> Body<A> {
             self.flush_failure = cause.raw_os_error().or(Some(libc::EIO));
             self.failed("flush", cause)
         })
+    }
+
+    /// Unmaps before the array's end returns, not by another thread: what was removed is free then.
+    pub(super) fn unmap_at_once(&mut self) {
+        self.map.exclusive().set_release(Release::Now);
     }
 
     /// From here on nothing is reserved that the next elements do not need.

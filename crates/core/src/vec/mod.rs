@@ -53,7 +53,8 @@ const TAIL_BYTES: usize = 256 << 10;
 ///   [`flushed_len`](Self::flushed_len) on may then read as zeros.
 /// - Elements are copied in and out, since others may change the file at any time. A file that somebody
 ///   shortens, or a disk that fails, is an error of the access, never a signal.
-/// - Dropping the array cannot report an error; [`close`](Self::close) does.
+/// - Dropping the array cannot report an error, and leaves a large one to be unmapped in the background (the
+///   room of a file that is removed then is free a moment later). [`close`](Self::close) does both at once.
 /// - A forked child must open the array again: its copy refuses to write.
 ///
 /// `A` is [`ReadWrite`], or [`ReadOnly`] for an array opened by [`open_read_only`](MapVec::open_read_only).
@@ -278,14 +279,16 @@ impl<T: Plain> MapVec<T> {
         self.body.flush()
     }
 
-    /// Writes what waits, gives back the room reserved on the disk, and reports what went wrong; `drop`
-    /// cannot.
+    /// Writes what waits, gives back the room reserved on the disk, unmaps, and reports what went wrong;
+    /// `drop` cannot.
     ///
     /// # Errors
     /// As [`push`](Self::push). The array is closed all the same. Nothing is synced: that is
     /// [`flush`](Self::flush).
     pub fn close(mut self) -> Result<()> {
-        self.finish()
+        let finished = self.finish();
+        self.body.unmap_at_once();
+        finished
     }
 
     /// Closes the array as [`close`](Self::close) does, and returns its file.

@@ -263,12 +263,13 @@ mod tests {
     proptest! {
         #[test]
         fn find_all_finds_what_windows_find(
-            bytes in proptest::collection::vec(0u8..3, 0..700), needle in proptest::collection::vec(0u8..3, 1..9),
+            bytes in proptest::collection::vec(0u8..3, 0..700),
+            needle in proptest::collection::vec(0u8..3, 1..9),
         ) {
             let map = MapOptions::new().shared_memory(bytes.len()).unwrap();
             map.view().copy_from(0, &bytes).unwrap();
             let wanted: Vec<usize> =
-                bytes.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle).map(|(at, _)| at).collect();
+                (0..bytes.len()).filter(|&at| bytes[at..].starts_with(&needle)).collect();
             let found: Result<Vec<usize>, Fault> = Finder::new(&needle).find_all(map.view()).collect();
             prop_assert_eq!(found.unwrap(), wanted);
         }

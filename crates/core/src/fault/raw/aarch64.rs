@@ -372,7 +372,7 @@ macro_rules! word {
                         next = in(reg) u64::from(new), seen = out(reg) seen, failed = out(reg) _
                     )
                 };
-                // The monitor that a failed comparison leaves open is closed by whatever exclusive comes next.
+                // The monitor that a failed comparison leaves open is closed by the next exclusive access.
                 if flag == 0 { Ok(seen as Self) } else { Err(Faulted) }
             }
         }
