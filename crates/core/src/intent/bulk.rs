@@ -68,8 +68,8 @@ impl View<'_, ReadWrite> {
         if kept < bytes.len() { Err(self.fault(FaultKind::Truncated, offset + kept, 0)) } else { Ok(()) }
     }
 
-    /// How many of the bytes the file still has room for. A store beyond its end would fault; pwrite would make
-    /// the file longer again, which nobody asked for.
+    /// How many of the bytes the file still has room for. A store beyond its end would fault; pwrite would
+    /// make the file longer again, which nobody asked for.
     fn kept(&self, source: &Source, offset: usize, len: usize) -> usize {
         let file_len = file::len(source.fd()).unwrap_or(u64::MAX);
         let kept = file_len.saturating_sub(self.file_offset(offset));

@@ -148,8 +148,8 @@ fn userfaultfd() -> Capability {
     }
     subject.off(
         words(&error),
-        "give the user access to /dev/userfaultfd, set vm.unprivileged_userfaultfd=1, or grant CAP_SYS_PTRACE; \
-         in a container, allow the call in its seccomp profile",
+        "give the user access to /dev/userfaultfd, set vm.unprivileged_userfaultfd=1, or grant \
+         CAP_SYS_PTRACE; in a container, allow the call in its seccomp profile",
     )
 }
 

@@ -21,8 +21,8 @@ macro_rules! gather {
         /// Loads `count` words at `base + offsets[i]` into `target[i]`; the loads may fault.
         ///
         /// # Safety
-        /// `target` and `offsets` are private and hold `count` elements; every word at `base + offsets[i]` lies
-        /// in address space that a `Region` owns.
+        /// `target` and `offsets` are private and hold `count` elements; every word at
+        /// `base + offsets[i]` lies in address space that a `Region` owns.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name(
             target: *mut $word,

@@ -55,7 +55,7 @@ macro_rules! word {
             #[inline(always)]
             unsafe fn load_acquire(source: *const Self) -> Result<Self, Faulted> {
                 let (value, flag): (u64, u32);
-                // SAFETY: as for load. Without `readonly` the compiler moves nothing across; x86 loads acquire.
+                // SAFETY: as for load. Without `readonly` nothing is moved across, and x86 loads acquire.
                 unsafe { guarded!($load, [], flag, source = in(reg) source, value = lateout(reg) value) };
                 if flag == 0 { Ok(value as Self) } else { Err(Faulted) }
             }
