@@ -1,7 +1,6 @@
 //! The test suites of memmap2's well-known dependents, run against our memmap2 (`compat/memmap2`).
 //!
 //! Each dependent's published source is copied and gets the one line that we promise is enough: a `[patch]`.
-//! Its own lock file keeps the rest of its dependencies as its authors tested them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,8 +159,9 @@ fn prepare(dependent: &Dependent, source: &Path, copy: &Path, ours: Option<&Path
     }
     write(&manifest, &text)?;
     if let Some(ours) = ours {
-        // The lock file names another memmap2, which cargo would rather keep.
-        run::quiet_or_fail(cargo(["update", "--quiet", "memmap2", "--manifest-path"]).arg(&manifest))?;
+        // Its lock file names another memmap2, and older versions of what ours needs.
+        let lock = copy.join("Cargo.lock");
+        fs::remove_file(&lock).with_context(|| format!("removing {}", lock.display()))?;
         let used = packages(&manifest)?;
         let memmap2: Vec<_> =
             used.iter().filter(|(name, _)| name == "memmap2").map(|(_, path)| path).collect();

@@ -1,4 +1,4 @@
-//! The `loom_*` tests of core: small models of the places where threads meet, run in every order of their steps.
+//! The `loom_*` tests of core: small models of the places where threads meet, run in every order of steps.
 //!
 //! "Every" is bounded: a thread is interrupted against its will so many times in a run. What is known of such
 //! errors is found by two interruptions; three take seconds here, and no bound took seven minutes.
