@@ -1,4 +1,5 @@
-//! A really full file system: growing is an error, a store into a hole is `NoSpace`, nothing dies and nothing is lost.
+//! A really full file system: growing is an error, a store into a hole is `NoSpace`, nothing dies and nothing
+//! is lost.
 
 use crate::support::random::Random;
 use crate::support::suite::{Verdict, suite};

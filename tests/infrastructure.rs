@@ -1,4 +1,5 @@
-//! Proof of what the other tests stand on, by plain system calls: faults kill, errors arrive, deaths are reported.
+//! Proof of what the other tests stand on, by plain system calls: faults kill, errors arrive, deaths are
+//! reported.
 
 use crate::support::failing_fs::{FailingFs, Operation, When};
 use crate::support::loop_device::Xfs;
@@ -77,7 +78,8 @@ fn panicking_role_exits_with_101() {
     assert!(report.stderr.contains("as told: once"), "{report}");
 }
 
-/// Raises a signal at its default action. (Rust's own handler for SIGBUS and SIGSEGV swallows the first one that is sent.)
+/// Raises a signal at its default action. (Rust's own handler for SIGBUS and SIGSEGV swallows the first one
+/// that is sent.)
 fn raise(parent: &mut Parent) {
     let signal = parent.arg(0).parse().unwrap();
     signals::set(signal, signals::Disposition { action: libc::SIG_DFL, flags: 0 });

@@ -1,5 +1,5 @@
-//! Streams, gathers, prefetches and bulk writes: whichever road they take (the map, direct reads, a helper), the bytes are
-//! those that the map shows, and the faults those that an access would give.
+//! Streams, gathers, prefetches and bulk writes: whichever road they take (the map, direct reads, a helper),
+//! the bytes are those that the map shows, and the faults those that an access would give.
 
 use crate::support::failing_fs::{FailingFs, Operation, When};
 use crate::support::random::Random;

@@ -17,6 +17,7 @@ mod infrastructure;
 mod intent;
 mod io_errors;
 mod kills;
+mod maps;
 mod signals;
 mod support;
 mod truncation;
@@ -34,7 +35,10 @@ const SUITES: &[Suite] = &[
     signals::SUITE,
     forks::SUITE,
     intent::SUITE,
+    maps::SUITE,
     kills::calls::SUITE,
+    kills::arrays::SUITE,
+    kills::maps::SUITE,
     bad_input::SUITE,
     bad_input::spans::SUITE,
 ];

@@ -1,8 +1,8 @@
-//! Signals that are not ours: each scenario runs twice, in a process without Mapwright and in one whose handler is
-//! installed and has served faults, and must end the same way, byte for byte of what was printed.
+//! Signals that are not ours: each scenario runs twice, in a process without Mapwright and in one whose
+//! handler is installed and has served faults, and must end the same way, byte for byte of what was printed.
 //!
-//! Then the faults that are ours: from any thread, inside other handlers, beneath handlers that chain, and what defeats
-//! the handler, which is documented and reported.
+//! Then the faults that are ours: from any thread, inside other handlers, beneath handlers that chain, and
+//! what defeats the handler, which is documented and reported.
 
 mod foreign;
 

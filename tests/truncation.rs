@@ -1,8 +1,9 @@
-//! Truncation under load: a file shrinks and grows 10,000 times while four threads use it in every way there is.
+//! Truncation under load: a file shrinks and grows 10,000 times while four threads use it in every way there
+//! is.
 //!
-//! No access crashes; each gives data or `Truncated`. Data can be checked though everything moves: whoever stores here
-//! stores the byte that belongs at that place, and the kernel puts zeros where the file was cut, so each byte read is
-//! one of the two.
+//! No access crashes; each gives data or `Truncated`. Data can be checked though everything moves: whoever
+//! stores here stores the byte that belongs at that place, and the kernel puts zeros where the file was cut,
+//! so each byte read is one of the two.
 
 mod access;
 
@@ -117,7 +118,8 @@ fn use_in_every_way(
 
 /// Lets the readers act on each state of the file; a reader that failed ends the test.
 ///
-/// Parked, not yielding: with more threads than processors a yield gives whole time slices away, a wake takes one back.
+/// Parked, not yielding: with more threads than processors a yield gives whole time slices away, a wake takes
+/// one back.
 fn wait_for_progress<T>(progress: &Progress, readers: &[ScopedJoinHandle<'_, T>]) {
     let before = progress.done.load(Ordering::Relaxed);
     progress.is_awaited.store(true, Ordering::SeqCst);

@@ -53,7 +53,8 @@ fn end(at: usize, size: usize) -> Bound<usize> {
 
 fn range_that_does_not_fit_is_refused_by_every_access() {
     const LENGTH: usize = 2 * 4096;
-    // Behind the view there is more of the map: an access that went too far would be seen, and would not fault.
+    // Behind the view there is more of the map: an access that went too far would be seen, and would not
+    // fault.
     let map = MapOptions::new().shared_memory(LENGTH + 2 * 4096).unwrap();
     let view = map.view().sub(..LENGTH).unwrap();
     for (name, access) in SIZED {

@@ -1,5 +1,5 @@
-//! Killed before each of its system calls, an operation on a file leaves the old file or the new one (or, where it appends,
-//! a prefix in between), nothing beside it, and nothing that keeps the next process out.
+//! Killed before each of its system calls, an operation on a file leaves the old file or the new one (or,
+//! where it appends, a prefix in between), nothing beside it, and nothing that keeps the next process out.
 
 use super::number;
 use crate::support::process::{Ended, Parent};

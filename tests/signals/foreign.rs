@@ -1,7 +1,7 @@
 //! Scenarios of signals that have nothing to do with Mapwright.
 //!
-//! Each has a part that runs before Mapwright's handler is installed (a program that sets its handlers early), and a part
-//! that runs after.
+//! Each has a part that runs before Mapwright's handler is installed (a program that sets its handlers
+//! early), and a part that runs after.
 
 use crate::support::plain_map::PlainMap;
 use crate::support::process::Ended;
@@ -266,7 +266,8 @@ fn handle_and_resume() {
     handle_both(count, libc::SA_RESTART);
 }
 
-/// Sends the signal to a thread that waits in read(2), goes on once it was handled, and tells what the read returned.
+/// Sends the signal to a thread that waits in read(2), goes on once it was handled, and tells what the read
+/// returned.
 fn signal_a_waiting_reader(go_on: impl FnOnce(PipeWriter)) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let (tell_id, id) = mpsc::channel();

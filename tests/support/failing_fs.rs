@@ -5,9 +5,10 @@
 //!     └──── writes "read from 8192 5" into the file `control` ────────────▲
 //! ```
 //!
-//! The server is a process of its own. In the test's process it could deadlock: a page fault waits for the server with the
-//! address space locked, while the server's allocator wants to change it. It also lets a test kill it, which is what a
-//! device that goes away looks like. The file is cached and mappable like any other (no direct I/O).
+//! The server is a process of its own. In the test's process it could deadlock: a page fault waits for the
+//! server with the address space locked, while the server's allocator wants to change it. It also lets a test
+//! kill it, which is what a device that goes away looks like. The file is cached and mappable like any other
+//! (no direct I/O).
 
 mod server;
 

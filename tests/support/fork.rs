@@ -8,7 +8,8 @@ use std::process::ExitStatus;
 
 /// Runs `child` in a forked child and returns how that ended: 0 where it returned, 101 where it panicked.
 ///
-/// Only for roles: they have one thread when they call this, so nobody else's lock is held in the child for ever.
+/// Only for roles: they have one thread when they call this, so nobody else's lock is held in the child for
+/// ever.
 pub(crate) fn run(child: impl FnOnce()) -> Ended {
     // SAFETY: the calling process has one thread, so the child is as whole as its parent.
     match unsafe { libc::fork() } {

@@ -1,4 +1,5 @@
-//! What the tests stand on. Nothing here knows Mapwright: it is proven by `infrastructure` with plain system calls.
+//! What the tests stand on. Nothing here knows Mapwright: it is proven by `infrastructure` with plain system
+//! calls.
 
 pub(crate) mod failing_fs;
 pub(crate) mod fork;

@@ -1,5 +1,5 @@
-//! Plain mmap(2), by which the infrastructure is proven before anything of ours stands on it: an access that the kernel
-//! cannot serve kills.
+//! Plain mmap(2), by which the infrastructure is proven before anything of ours stands on it: an access that
+//! the kernel cannot serve kills.
 #![allow(unsafe_code, reason = "plain mmap has no safe form; that is why Mapwright exists")]
 
 use std::fs::File;
@@ -27,8 +27,8 @@ impl PlainMap {
 
     /// Loads one byte.
     pub(crate) fn load(&self, at: usize) -> u8 {
-        // SAFETY: `at_checked` stays within the mapping, which lives as long as we do; a volatile load of a byte that
-        // others may change is what the hardware does.
+        // SAFETY: `at_checked` stays within the mapping, which lives as long as we do; a volatile load of a
+        // byte that others may change is what the hardware does.
         unsafe { self.at_checked(at).read_volatile() }
     }
 

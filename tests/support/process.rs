@@ -128,6 +128,11 @@ impl Process {
         said
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Kills it as the kernel's memory killer would: nothing of it runs any more.
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();

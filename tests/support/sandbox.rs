@@ -1,8 +1,8 @@
 //! The runner's own view of the mount table.
 //!
-//! The whole run lives in a private mount namespace, so that no mount outlives it: not after a panic, not after kill -9.
-//! Without root a user namespace (in which everyone keeps their own user id) brings the right to mount; the children,
-//! which execute anew, lose it, and stay the ordinary users that they are.
+//! The whole run lives in a private mount namespace, so that no mount outlives it: not after a panic, not
+//! after kill -9. Without root a user namespace (in which everyone keeps their own user id) brings the right
+//! to mount; the children, which execute anew, lose it, and stay the ordinary users that they are.
 
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::UnshareFlags;
@@ -36,7 +36,8 @@ fn try_enter() -> Result<(), String> {
 
 #[allow(unsafe_code, reason = "unshare can split threads apart")]
 fn unshare(flags: UnshareFlags) -> Result<(), String> {
-    // SAFETY: the flags never include FILES, the one that lets file descriptors go out of step between threads.
+    // SAFETY: the flags never include FILES, the one that lets file descriptors go out of step between
+    // threads.
     let done = unsafe { rustix::thread::unshare_unsafe(flags) };
     done.map_err(|error| format!("a namespace of our own ({flags:?}): {error}"))
 }

@@ -1,5 +1,5 @@
-//! Temporary files and folders, on the disk of the build rather than in memory where there is one: tests of the page cache
-//! want a real file system under it.
+//! Temporary files and folders, on the disk of the build rather than in memory where there is one: tests of
+//! the page cache want a real file system under it.
 
 use super::random::Random;
 use std::fs::File;
@@ -11,7 +11,8 @@ use tempfile::TempDir;
 pub(crate) fn folder() -> TempDir {
     let mut builder = tempfile::Builder::new();
     builder.prefix("mapwright-");
-    // Cargo makes this folder for us. Where only the binary went (a virtual machine, another user) there is the usual one.
+    // Cargo makes this folder for us. Where only the binary went (a virtual machine, another user) there is
+    // the usual one.
     builder.tempdir_in(env!("CARGO_TARGET_TMPDIR")).or_else(|_| builder.tempdir()).unwrap()
 }
 

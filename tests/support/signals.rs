@@ -38,7 +38,8 @@ fn set_with_mask(signal: i32, disposition: Disposition, mask: libc::sigset_t) ->
     new.sa_sigaction = disposition.action;
     new.sa_flags = disposition.flags;
     new.sa_mask = mask;
-    // SAFETY: both point to live sigactions, and the action is a constant or a handler of the type that its flags say.
+    // SAFETY: both point to live sigactions, and the action is a constant or a handler of the type that its
+    // flags say.
     assert_eq!(unsafe { libc::sigaction(signal, &raw const new, &raw mut old) }, 0);
     Disposition { action: old.sa_sigaction, flags: old.sa_flags }
 }
@@ -138,7 +139,8 @@ pub(crate) fn queued_value(info: *mut libc::siginfo_t) -> usize {
 pub(crate) fn fault_address(info: *mut libc::siginfo_t) -> usize {
     // SAFETY: handlers get the kernel's siginfo, which lives on the signal's own stack frame.
     let info = unsafe { &*info };
-    // SAFETY: the kernel fills in the address for faults, and zero or a sender's id otherwise: plain numbers either way.
+    // SAFETY: the kernel fills in the address for faults, and zero or a sender's id otherwise: plain numbers
+    // either way.
     unsafe { info.si_addr() }.addr()
 }
 

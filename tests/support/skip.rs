@@ -1,8 +1,8 @@
 //! Skips: loud, counted, and refused where everything is expected to run.
 //!
-//! A test that lacks something returns a [`Skip`]. The runner shows it as ignored with its reason, and all are listed
-//! again at the end, where nobody overlooks them. With `MAPWRIGHT_NO_SKIP=1` it fails the test instead, unless `MAPWRIGHT_MAY_SKIP` (names of
-//! [`Need`]s, separated by commas) excuses it.
+//! A test that lacks something returns a [`Skip`]. The runner shows it as ignored with its reason, and all
+//! are listed again at the end, where nobody overlooks them. With `MAPWRIGHT_NO_SKIP=1` it fails the test
+//! instead, unless `MAPWRIGHT_MAY_SKIP` (names of [`Need`]s, separated by commas) excuses it.
 
 use libtest_mimic::{Completion, Failed};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! A child that is stopped before each of its system calls: a test kills it before the n-th, for every n.
 //!
-//! Between two system calls a process changes nothing but memory, so these are all states in which a kill can leave files
-//! (of a single-threaded child; what a second one does meanwhile is left to chance).
+//! Between two system calls a process changes nothing but memory, so these are all states in which a kill can
+//! leave files (of a single-threaded child; what a second one does meanwhile is left to chance).
 #![allow(unsafe_code, reason = "ptrace has no safe form")]
 
 use super::process::{self, Ended};
@@ -30,8 +30,9 @@ pub(crate) fn is_possible() -> Result<(), Skip> {
     }
 }
 
-/// Runs a role and kills it just before the `n`-th system call after [`begin`], counting from 0. `Some` is how it ended
-/// by itself, where it has fewer.
+/// Runs a role and kills it just before the `n`-th system call after [`begin`], counting from 0. `Some` is
+/// how it ended by itself, where it has fewer.
+#[allow(clippy::zombie_processes, reason = "it is waited for by its id, as ptrace wants it")]
 pub(crate) fn kill_before_call(role: &str, args: &[&str], n: usize) -> Option<Ended> {
     let child = process::command(role, args).stdin(std::process::Stdio::null()).spawn().unwrap();
     let id = i32::try_from(child.id()).unwrap();

@@ -1,6 +1,7 @@
 //! Which tests and roles there are, and how a test is run: under the watchdog, its skip counted.
 //!
-//! A module lists its functions with `suite!`. One that is left out of the list is dead code, which the lints refuse.
+//! A module lists its functions with `suite!`. One that is left out of the list is dead code, which the lints
+//! refuse.
 
 use super::process::Parent;
 use super::skip::{self, Skip};

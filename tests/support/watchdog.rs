@@ -1,7 +1,8 @@
 //! Waiting without sleeping, and the end of a test that hangs.
 //!
-//! [`until`] waits for a condition. A [`Watch`] ends the whole process, naming the test, when a test outlives its
-//! patience: a hang must never look like a slow machine. `MAPWRIGHT_PATIENCE` multiplies it (emulators, sanitizers).
+//! [`until`] waits for a condition. A [`Watch`] ends the whole process, naming the test, when a test outlives
+//! its patience: a hang must never look like a slow machine. `MAPWRIGHT_PATIENCE` multiplies it (emulators,
+//! sanitizers).
 
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
