@@ -131,11 +131,11 @@ impl Advice {
             Self::Cold | Self::PageOut => "Linux 5.4",
             Self::Collapse => "Linux 6.1 with transparent huge pages",
             Self::PopulateRead | Self::PopulateWrite => "Linux 5.14",
-            Self::HugePage | Self::NoHugePage => "kernels built with transparent huge pages",
-            Self::Mergeable | Self::Unmergeable => "kernels built with KSM",
+            Self::HugePage | Self::NoHugePage => "a kernel built with transparent huge pages",
+            Self::Mergeable | Self::Unmergeable => "a kernel built with KSM",
             Self::WipeOnFork | Self::KeepOnFork => "Linux 4.14",
             Self::GuardInstall | Self::GuardRemove => "Linux 6.13",
-            _ => "every kernel that is not cut down",
+            _ => "a kernel that is not cut down",
         }
     }
 
@@ -278,7 +278,7 @@ impl Memory {
 fn refusal(advice: Advice, name: String, cause: io::Error) -> Error {
     match cause.raw_os_error() {
         Some(libc::EINVAL) if !advice.is_known() => {
-            let why = format!("this kernel does not know {advice:?}, which {} have", advice.kernels());
+            let why = format!("this kernel does not know {advice:?}, which needs {}", advice.kernels());
             Error::new(ErrorKind::Unsupported, "advise about", name, why)
         }
         Some(libc::EINVAL | libc::EACCES) => unsuited(advice, name),

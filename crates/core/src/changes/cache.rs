@@ -171,7 +171,7 @@ const STEP: u64 = 4 << 20;
 ///
 /// `progress` hears after each few megabytes how many bytes are done, and may stop the work. It is also the
 /// place to limit the rate. Bytes that are there already cost little; to skip them altogether, ask
-/// [`residency`] first.
+/// [`residency()`] first.
 ///
 /// # Errors
 /// As [`cache_usage`], and `Io` where the file cannot be read.
@@ -199,16 +199,18 @@ pub fn warm(
     let bytes = range::of_file(fd, range, "warm")?;
     let (mut at, mut announced) = (bytes.start, bytes.start);
     while at < bytes.end {
-        let until = at.saturating_add(AHEAD).min(bytes.end);
-        if let Some(len) = NonZeroU64::new(until.saturating_sub(announced)) {
-            // Advice: where it is refused, the pages come one step later.
-            let _refused = rustix::fs::fadvise(fd, announced, Some(len), rustix::fs::Advice::WillNeed);
-            announced = until;
-        }
         // Steps end at multiples of their size, so that only the first may begin inside of a page.
         let step = at..(at - at % STEP).saturating_add(STEP).min(bytes.end);
-        if populate(fd, &step).is_err() {
-            read(fd, &step)?;
+        if !is_cached(fd, &step) {
+            let (from, until) = (announced.max(at), at.saturating_add(AHEAD).min(bytes.end));
+            if let Some(len) = NonZeroU64::new(until.saturating_sub(from)) {
+                // Advice: where it is refused, the pages come one step later.
+                let _refused = rustix::fs::fadvise(fd, from, Some(len), rustix::fs::Advice::WillNeed);
+                announced = until;
+            }
+            if populate(fd, &step).is_err() {
+                read(fd, &step)?;
+            }
         }
         at = step.end;
         if progress(at - bytes.start).is_break() {
@@ -216,6 +218,13 @@ pub fn warm(
         }
     }
     Ok(at - bytes.start)
+}
+
+/// Whether all pages are there already, where the kernel counts them.
+fn is_cached(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> bool {
+    let page_size = range::wide(page::size());
+    let pages = bytes.end.div_ceil(page_size) - bytes.start / page_size;
+    kernel::cache_stat(fd, bytes.start, bytes.end - bytes.start).is_ok_and(|stat| stat.cached >= pages)
 }
 
 fn populate(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> io::Result<()> {

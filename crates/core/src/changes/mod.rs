@@ -10,10 +10,11 @@
 //! - `flush`: writing back
 //! - `huge`: which pages are huge
 //! - `mirror`: a ring buffer, mapped twice in a row
-//! - `residency` (with `states`, `window`): which pages are in memory
+//! - `residency` (with `ask`, `states`, `window`): which pages are in memory
 //! - `cache`: the same in totals; making a file's cache smaller or larger
 
 mod advice;
+mod ask;
 mod cache;
 mod flush;
 mod grow;
