@@ -1,7 +1,7 @@
 //! `mapwright tour`: what maps can do, shown on a file that the tour makes itself, beside the old way taken
 //! in the same run.
 //!
-//! A tour is a list of chapters; a chapter tells scenes. A [`Scene`](scene::Scene) is data: what was done, in
+//! A tour is a list of chapters; a chapter tells scenes. A [`Scene`] is data: what was done, in
 //! which words, with which costs. `draw` turns scenes into text; `--json` prints them as they are. New
 //! chapters are added to [`CHAPTERS`] and need to know nothing of drawing.
 
