@@ -14,6 +14,8 @@ pub(crate) struct Tests {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) ignored: u64,
+    /// Lines that tell of a skip.
+    pub(crate) skips: u64,
 }
 
 /// Begins `cargo` with these arguments.
@@ -38,7 +40,7 @@ pub(crate) fn nightly<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Resul
 /// nothing.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Outcome> {
     let watched = run::watch(command)?;
-    let tests = Tests::counted_in(&watched.stdout);
+    let tests = Tests::counted_in(&watched.printed);
     if !watched.succeeded {
         bail!("`{}` ended with {} ({tests})", run::describe(command), watched.status);
     }
@@ -47,9 +49,14 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<Outcome> {
 
 impl Tests {
     /// Adds up the lines in which each test program tells its result.
-    pub(crate) fn counted_in(stdout: &str) -> Tests {
+    pub(crate) fn counted_in(printed: &str) -> Tests {
         let mut tests = Tests::default();
-        for line in stdout.lines().filter(|line| line.trim_start().starts_with("test result: ")) {
+        for line in printed.lines().map(str::trim_start) {
+            // A test that cannot run says so itself, and libtest counts it as passed.
+            tests.skips += u64::from(line.starts_with("SKIPPED"));
+            if !line.starts_with("test result: ") {
+                continue;
+            }
             tests.passed += number_before(line, " passed");
             tests.failed += number_before(line, " failed");
             tests.ignored += number_before(line, " ignored");
@@ -71,7 +78,8 @@ impl Tests {
 
 impl fmt::Display for Tests {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} tests passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)
+        write!(out, "{} tests passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)?;
+        if self.skips > 0 { write!(out, ", {} lines say SKIPPED", self.skips) } else { Ok(()) }
     }
 }
 
@@ -89,9 +97,10 @@ mod tests {
     fn results_of_several_programs_add_up() {
         let stdout = "running 2 tests\n\
             test result: ok. 12 passed; 0 failed; 1 ignored; 3 filtered out\n\
+            SKIPPED one: no disk\n\
             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 filtered out\n";
         let tests = Tests::counted_in(stdout);
-        assert_eq!(tests, Tests { passed: 13, failed: 2, ignored: 1 });
+        assert_eq!(tests, Tests { passed: 13, failed: 2, ignored: 1, skips: 1 });
         assert!(tests.into_outcome().is_err());
     }
 

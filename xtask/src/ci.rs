@@ -86,12 +86,21 @@ fn test() -> Result<Outcome> {
 }
 
 fn clippy() -> Result<Outcome> {
-    run::quiet_or_fail(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run::quiet_or_fail(&mut cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     Ok(Outcome::Passed("no warnings".to_owned()))
 }
 
 fn docs() -> Result<Outcome> {
-    let mut command = cargo(["doc", "--workspace", "--no-deps"]);
+    // The program has the library's name, and its pages would overwrite the library's.
+    let mut command = cargo(["doc", "--workspace", "--lib", "--no-deps", "--all-features"]);
     run::quiet_or_fail(command.env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(Outcome::Passed("no warnings".to_owned()))
 }

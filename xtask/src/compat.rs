@@ -176,7 +176,7 @@ fn test(dependent: &Dependent, manifest: &Path) -> Result<Tests> {
     let mut command = cargo(["test", "--manifest-path"]);
     command.arg(manifest).arg("--target-dir").arg(project::target()).args(dependent.arguments);
     let watched = run::watch(&mut command)?;
-    let tests = Tests::counted_in(&watched.stdout);
+    let tests = Tests::counted_in(&watched.printed);
     if !watched.succeeded || tests.passed == 0 {
         bail!("cargo test ended with {} ({tests})", watched.status);
     }

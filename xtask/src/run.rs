@@ -6,7 +6,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,7 @@ const LIMIT_SECONDS: &str = "1200";
 pub(crate) struct Watched {
     pub(crate) succeeded: bool,
     pub(crate) status: String,
-    pub(crate) stdout: String,
+    pub(crate) printed: String,
 }
 
 /// Begins a command in the project's root.
@@ -77,24 +77,28 @@ pub(crate) fn read_bytes(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Runs to the end, passing its standard output on line by line and keeping it. Its failure is the caller's
-/// to judge.
+/// Runs to the end, passing all it prints on line by line and keeping it. Its failure is the caller's to
+/// judge.
 pub(crate) fn watch(command: &mut Command) -> Result<Watched> {
     announce(command);
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| cannot_start(command))?;
-    let mut stdout = String::new();
-    let pipe = child.stdout.take().context("a piped child has a standard output")?;
+    // One pipe for both streams, so that the lines keep their order.
+    let (pipe, end) = io::pipe().context("making a pipe")?;
+    command.stdout(end.try_clone().context("doubling a pipe's end")?).stderr(end);
+    let mut child = command.spawn().with_context(|| cannot_start(command))?;
+    // The command keeps its copies of the pipe's end; the pipe would never run dry.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut printed = String::new();
     for line in BufReader::new(pipe).split(b'\n') {
         // A serial console ends its lines with both characters, and may carry bytes that are not UTF-8.
         let line = line.with_context(|| format!("reading the output of `{}`", describe(command)))?;
         let line = String::from_utf8_lossy(&line);
         let line = line.trim_end_matches('\r');
         println!("{line}");
-        stdout.push_str(line);
-        stdout.push('\n');
+        printed.push_str(line);
+        printed.push('\n');
     }
     let status = child.wait().with_context(|| format!("waiting for `{}`", describe(command)))?;
-    Ok(Watched { succeeded: status.success(), status: status.to_string(), stdout })
+    Ok(Watched { succeeded: status.success(), status: status.to_string(), printed })
 }
 
 /// The command as one would type it, with the variables that were set for it.
@@ -127,8 +131,9 @@ mod tests {
 
     #[test]
     fn a_watched_command_gives_its_lines_and_its_failure() {
-        let watched = watch(command("sh").args(["-c", "printf 'a\\r\\nb\\n'; exit 3"])).unwrap();
-        assert_eq!(watched.stdout, "a\nb\n");
+        let watched =
+            watch(command("sh").args(["-c", "printf 'a\\r\\n'; echo b >&2; echo c; exit 3"])).unwrap();
+        assert_eq!(watched.printed, "a\nb\nc\n");
         assert!(!watched.succeeded);
         assert!(watched.status.contains('3'), "{}", watched.status);
     }
