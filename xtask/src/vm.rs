@@ -25,8 +25,8 @@ const LIMIT_SECONDS: &str = "900";
 /// What the kernels do not have built in: the disk, and what tests use. What these depend on is found.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "loop", "fuse"];
 
-/// What the kernel is told: to end the machine when it panics, to trust a timer that comes late when this machine
-/// is busy, and to offer what is off or empty by default.
+/// What the kernel is told: to end the machine when it panics, to trust a timer that comes late when this
+/// machine is busy, and to offer what is off or empty by default.
 const KERNEL: &str = "quiet panic=-1 no_timer_check hugepages=16 secretmem.enable=1";
 
 /// What to run, and on which machine.
