@@ -11,13 +11,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
 mod bad_input;
+mod cache;
+mod devices;
+mod files;
 mod forks;
+mod frozen;
 mod full_disk;
 mod infrastructure;
 mod intent;
 mod io_errors;
 mod kills;
 mod maps;
+mod memory;
 mod signals;
 mod support;
 mod truncation;
@@ -35,6 +40,11 @@ const SUITES: &[Suite] = &[
     signals::SUITE,
     forks::SUITE,
     intent::SUITE,
+    files::SUITE,
+    devices::SUITE,
+    cache::SUITE,
+    memory::SUITE,
+    frozen::SUITE,
     maps::SUITE,
     kills::calls::SUITE,
     kills::arrays::SUITE,

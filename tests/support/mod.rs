@@ -3,8 +3,10 @@
 
 pub(crate) mod failing_fs;
 pub(crate) mod fork;
+pub(crate) mod huge_pool;
 pub(crate) mod loop_device;
 pub(crate) mod mount;
+pub(crate) mod page_cache;
 pub(crate) mod plain_map;
 pub(crate) mod process;
 pub(crate) mod random;
@@ -15,4 +17,5 @@ pub(crate) mod skip;
 pub(crate) mod stepped;
 pub(crate) mod suite;
 pub(crate) mod tmpfs;
+pub(crate) mod verity;
 pub(crate) mod watchdog;

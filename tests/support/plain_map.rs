@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-/// A shared read-write mapping of the beginning of a file.
+/// A shared mapping of the beginning of a file.
 pub(crate) struct PlainMap {
     start: *mut u8,
     length: usize,
@@ -15,7 +15,15 @@ pub(crate) struct PlainMap {
 
 impl PlainMap {
     pub(crate) fn new(file: &File, length: usize) -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
+        Self::with_access(file, length, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// One into which nothing can be stored.
+    pub(crate) fn read_only(file: &File, length: usize) -> io::Result<Self> {
+        Self::with_access(file, length, libc::PROT_READ)
+    }
+
+    fn with_access(file: &File, length: usize, access: i32) -> io::Result<Self> {
         // SAFETY: the kernel chooses the place, so nothing that exists is replaced.
         let start =
             unsafe { libc::mmap(ptr::null_mut(), length, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
@@ -23,6 +31,11 @@ impl PlainMap {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { start: start.cast(), length })
+    }
+
+    /// The address of the first byte.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start
     }
 
     /// Loads one byte.

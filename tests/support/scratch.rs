@@ -2,6 +2,7 @@
 //! the page cache want a real file system under it.
 
 use super::random::Random;
+use super::skip::{Need, Skip};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,6 +15,15 @@ pub(crate) fn folder() -> TempDir {
     // Cargo makes this folder for us. Where only the binary went (a virtual machine, another user) there is
     // the usual one.
     builder.tempdir_in(env!("CARGO_TARGET_TMPDIR")).or_else(|_| builder.tempdir()).unwrap()
+}
+
+/// Whether the folder is on a disk, so that its files' pages can be absent.
+pub(crate) fn is_on_a_disk(folder: &TempDir) -> Result<(), Skip> {
+    const TMPFS: i64 = 0x0102_1994;
+    match rustix::fs::statfs(folder.path()).unwrap().f_type {
+        TMPFS => Err(Skip::new(Need::Disk, format!("{} is in memory", folder.path().display()))),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a file of these bytes.

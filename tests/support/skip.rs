@@ -17,6 +17,18 @@ pub(crate) enum Need {
     Fuse,
     /// Real root, with the rights that come with it.
     Root,
+    /// A disk under the build's folder for temporary files.
+    Disk,
+    /// cachestat(2), Linux 6.5.
+    Cachestat,
+    /// Free huge pages, or the right to have some reserved.
+    HugePages,
+    /// memfd_secret(2), which must be turned on.
+    Secret,
+    /// mseal(2), Linux 6.10.
+    Mseal,
+    /// A folder for files with fs-verity: `MAPWRIGHT_TEST_VERITY_DIR`.
+    Verity,
     /// A processor that runs our code itself: an emulator cannot be traced.
     Ptrace,
     /// A loop device, and `mkfs.xfs` with the kernel's xfs.
@@ -29,6 +41,12 @@ impl fmt::Display for Need {
             Self::Mount => "mount",
             Self::Fuse => "fuse",
             Self::Root => "root",
+            Self::Disk => "disk",
+            Self::Cachestat => "cachestat",
+            Self::HugePages => "hugepages",
+            Self::Secret => "secret",
+            Self::Mseal => "mseal",
+            Self::Verity => "verity",
             Self::Ptrace => "ptrace",
             Self::Xfs => "xfs",
         })
