@@ -66,7 +66,7 @@ fn find_planted_bug() -> Result<()> {
         .args(["--edition=2024", FLAGS, "-o"])
         .arg(&program)
         .arg(&source);
-    run::quiet_or_fail(&mut compiler)?;
+    run::must_succeed(&mut compiler)?;
     let output = run::command(&program).output().context("starting the program with the planted bug")?;
     let report = String::from_utf8_lossy(&output.stderr);
     if output.status.success() || !report.contains("AddressSanitizer: heap-use-after-free") {

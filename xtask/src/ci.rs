@@ -72,10 +72,10 @@ impl Options {
 }
 
 fn fmt() -> Result<Outcome> {
-    run::quiet_or_fail(&mut cargo(["fmt", "--all", "--check"]))?;
+    run::must_succeed(&mut cargo(["fmt", "--all", "--check"]))?;
     for workspace in own_workspaces() {
         let manifest = format!("{workspace}/Cargo.toml");
-        run::quiet_or_fail(&mut cargo(["fmt", "--all", "--check", "--manifest-path", &manifest]))?;
+        run::must_succeed(&mut cargo(["fmt", "--all", "--check", "--manifest-path", &manifest]))?;
     }
     Ok(Outcome::Passed("formatted".to_owned()))
 }
@@ -86,7 +86,7 @@ fn test() -> Result<Outcome> {
 }
 
 fn clippy() -> Result<Outcome> {
-    run::quiet_or_fail(&mut cargo([
+    run::must_succeed(&mut cargo([
         "clippy",
         "--workspace",
         "--all-targets",
@@ -101,7 +101,7 @@ fn clippy() -> Result<Outcome> {
 fn docs() -> Result<Outcome> {
     // The program has the library's name, and its pages would overwrite the library's.
     let mut command = cargo(["doc", "--workspace", "--lib", "--no-deps", "--all-features"]);
-    run::quiet_or_fail(command.env("RUSTDOCFLAGS", "-D warnings"))?;
+    run::must_succeed(command.env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(Outcome::Passed("no warnings".to_owned()))
 }
 
@@ -111,7 +111,7 @@ fn bench() -> Result<Outcome> {
     }
     let target = project::target();
     let mut command = cargo(["clippy", "--manifest-path", "bench/Cargo.toml", "--all-targets"]);
-    run::quiet_or_fail(command.arg("--target-dir").arg(target).args(["--", "-D", "warnings"]))?;
+    run::must_succeed(command.arg("--target-dir").arg(target).args(["--", "-D", "warnings"]))?;
     Ok(Outcome::Passed("compiles without warnings".to_owned()))
 }
 

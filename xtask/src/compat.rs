@@ -134,7 +134,7 @@ fn fetch(folder: &Path) -> Result<Vec<PathBuf>> {
     let manifest = folder.join("Cargo.toml");
     write(&manifest, &(head.to_owned() + &versions.collect::<String>()))?;
     write(&folder.join("src/lib.rs"), "")?;
-    run::quiet_or_fail(cargo(["fetch", "--quiet", "--manifest-path"]).arg(&manifest))?;
+    run::must_succeed(cargo(["fetch", "--quiet", "--manifest-path"]).arg(&manifest))?;
     // A program without a library is fetched, but not in the metadata: it lies beside the first, a library.
     let packages = packages(&manifest)?;
     let library = packages.iter().find(|(name, _)| name == DEPENDENTS[0].name);

@@ -72,7 +72,7 @@ impl Debian {
         }
         for package in fs::read_dir(&downloads).context("listing the downloaded packages")? {
             let package = package?.path();
-            run::quiet_or_fail(run::command("dpkg-deb").arg("--extract").arg(package).arg(folder))?;
+            run::must_succeed(run::command("dpkg-deb").arg("--extract").arg(package).arg(folder))?;
         }
         remove(&downloads)?;
         fs::write(&stamp, self.versions(packages)?).with_context(|| format!("writing {}", stamp.display()))
@@ -91,13 +91,13 @@ impl Debian {
     }
 
     fn download(&self, packages: &[&str], folder: &Path) -> Result<()> {
-        run::quiet_or_fail(self.apt("apt-get").args(["-qq", "download"]).args(packages).current_dir(folder))
+        run::must_succeed(self.apt("apt-get").args(["-qq", "download"]).args(packages).current_dir(folder))
     }
 
     fn update(&self) -> Result<()> {
         // Without the last setting a failed fetch is a warning only.
         let fail = ["-qq", "-o", "APT::Update::Error-Mode=any", "update"];
-        run::quiet_or_fail(self.apt("apt-get").args(fail))?;
+        run::must_succeed(self.apt("apt-get").args(fail))?;
         fs::write(self.folder.join("up-to-date"), "").context("noting that the package lists are there")
     }
 

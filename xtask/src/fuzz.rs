@@ -41,13 +41,13 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         Err(error) => return Ok(Outcome::Skipped(format!("cannot install cargo-fuzz: {error:#}"))),
     };
     let targets = targets(&folder)?;
-    run::quiet_or_fail(&mut fuzz(&tool, "build"))?;
+    run::must_succeed(&mut fuzz(&tool, "build"))?;
     let mut failed = Vec::new();
     for target in &targets {
         let limit = format!("-max_total_time={}", options.seconds);
         let mut command = fuzz(&tool, "run");
         if let Err(error) =
-            run::quiet_or_fail(command.args([target.as_str(), "--", &limit, "-print_final_stats=1"]))
+            run::must_succeed(command.args([target.as_str(), "--", &limit, "-print_final_stats=1"]))
         {
             println!("{error:#}");
             failed.push(target.as_str());
@@ -83,7 +83,7 @@ fn tool() -> Result<PathBuf> {
     let program = root.join("bin").join(name);
     if !program.exists() {
         let mut install = cargo(["install", name, "--locked", "--quiet", "--root"]);
-        run::quiet_or_fail(install.arg(&root))?;
+        run::must_succeed(install.arg(&root))?;
     }
     Ok(program)
 }

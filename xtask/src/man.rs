@@ -13,7 +13,7 @@ use crate::{project, run};
 pub(crate) fn run() -> Result<Outcome> {
     let target = project::target();
     let mut command = cargo(["run", "--quiet", "--package", "mapwright-cli", "--", "generate"]);
-    run::quiet_or_fail(command.arg(&target))?;
+    run::must_succeed(command.arg(&target))?;
     let mut written = 0;
     for folder in ["man", "completions"].map(|name| target.join(name)) {
         let files = fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?.count();

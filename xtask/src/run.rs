@@ -1,4 +1,4 @@
-//! Starting programs: one way to build a command, three ways to run it.
+//! Starting programs: one way to begin a command, three ways to run it.
 //!
 //! Every command is printed before it runs, gets no standard input, does not see the variables that `cargo
 //! run` planted for us, and in CI is killed with all its children after [`LIMIT_SECONDS`], so that a hang has
@@ -51,7 +51,7 @@ pub(crate) fn exists(program: &str) -> bool {
 }
 
 /// Runs to the end with our own output streams; anything but success is an error.
-pub(crate) fn quiet_or_fail(command: &mut Command) -> Result<()> {
+pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
     announce(command);
     let status = command.status().with_context(|| cannot_start(command))?;
     if !status.success() {
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let mut missing = Command::new("no-such-program-here");
-        assert!(quiet_or_fail(&mut missing).unwrap_err().to_string().contains("no-such-program-here"));
+        assert!(must_succeed(&mut missing).unwrap_err().to_string().contains("no-such-program-here"));
         assert!(!exists("no-such-program-here"));
         assert!(exists("sh"));
     }

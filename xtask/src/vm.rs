@@ -125,7 +125,7 @@ fn make_disk(mkfs: &Path, disk: &Path) -> Result<()> {
     let file = fs::File::create(disk).with_context(|| format!("creating {}", disk.display()))?;
     file.set_len(4 << 30).context("giving the disk its size (it is a sparse file)")?;
     // fs-verity wants blocks of a page.
-    run::quiet_or_fail(run::command(mkfs).args(["-q", "-F", "-O", "verity", "-b", "4096"]).arg(disk))
+    run::must_succeed(run::command(mkfs).args(["-q", "-F", "-O", "verity", "-b", "4096"]).arg(disk))
 }
 
 fn machine(emulator: &Emulator, kernel: &Path, memory_disk: &Path, disk: &Path) -> Command {
