@@ -2,7 +2,6 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Member, Result, Type};
 
 use crate::options;
@@ -74,26 +73,35 @@ fn struct_fields(input: &DeriveInput) -> Result<&Fields> {
 fn refuse_by_sight(ty: &Type) -> Result<()> {
     const ADDRESS: &str = "it is an address in this process and means nothing in a file or in another \
                            process; store an offset or an index";
-    let (what, why) = match ty {
-        Type::Reference(_) => ("a reference", ADDRESS),
-        Type::Ptr(_) => ("a pointer", ADDRESS),
-        Type::BareFn(_) => ("a function pointer", ADDRESS),
+    // One token each: what a span of several shows depends on the compiler.
+    let (what, why, place) = match ty {
+        Type::Reference(reference) => ("a reference", ADDRESS, reference.and_token.span),
+        Type::Ptr(pointer) => ("a pointer", ADDRESS, pointer.star_token.span),
+        Type::BareFn(function) => ("a function pointer", ADDRESS, function.fn_token.span),
         Type::Array(array) => return refuse_by_sight(&array.elem),
         Type::Paren(inner) => return refuse_by_sight(&inner.elem),
         Type::Group(inner) => return refuse_by_sight(&inner.elem),
-        Type::Path(named) if named.path.is_ident("bool") => (
-            "a `bool`",
-            "254 of the 256 bytes that a file may hold are none; store a `u8` and compare it with 0",
-        ),
-        Type::Path(named) if named.path.is_ident("char") => {
-            ("a `char`", "not every number is one; store a `u32`, and convert it when it is read")
-        }
-        Type::Path(named) if named.path.is_ident("String") => {
-            ("a `String`", "its text lies elsewhere in this process; store an array of bytes and a length")
-        }
+        Type::Path(named) => match named.path.get_ident() {
+            Some(name) if name == "bool" => (
+                "a `bool`",
+                "254 of the 256 bytes that a file may hold are none; store a `u8` and compare it with 0",
+                name.span(),
+            ),
+            Some(name) if name == "char" => (
+                "a `char`",
+                "not every number is one; store a `u32`, and convert it when it is read",
+                name.span(),
+            ),
+            Some(name) if name == "String" => (
+                "a `String`",
+                "its text lies elsewhere in this process; store an array of bytes and a length",
+                name.span(),
+            ),
+            _ => return Ok(()),
+        },
         _ => return Ok(()),
     };
-    Err(Error::new(ty.span(), format!("{what} cannot be plain: {why}")))
+    Err(Error::new(place, format!("{what} cannot be plain: {why}")))
 }
 
 fn name_of(member: &Member) -> String {
