@@ -97,7 +97,7 @@ impl Memory {
     /// `MADV_POPULATE_WRITE` (Linux 5.14); before that the pages come when they are touched.
     pub fn populate(&self) -> Result<()> {
         populate::<ReadWrite>(&self.region, 0, self.region.len())
-            .map_err(|cause| Error::os("populate", format!("{} bytes of memory", self.region.len()), cause))
+            .map_err(|failure| failure.explained(format!("{} bytes of memory", self.region.len())))
     }
 
     /// Turns into memory that can be run as instructions and not written any more.

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::access::{Access, sealed};
 use super::region::Region;
 use super::{Map, Populate};
-use crate::error::{Error, Result};
-use crate::fault::raw;
+use crate::error::{Error, Fault, Result};
 use crate::sys::{memory as kernel, page};
 
 impl<A: Access> Map<A> {
@@ -29,13 +28,7 @@ impl<A: Access> Map<A> {
     }
 
     fn populate_span(&self, offset: usize, len: usize) -> Result<()> {
-        populate::<A>(&self.region, offset, len).map_err(|cause| {
-            let error = Error::os("populate", self.name(), cause);
-            match error.raw_os_error() {
-                Some(libc::EFAULT) => error.advice("the file is shorter than the map, or the disk is full"),
-                _ => error,
-            }
-        })
+        populate::<A>(&self.region, offset, len).map_err(|failure| failure.explained(self.name()))
     }
 }
 
@@ -56,36 +49,49 @@ fn populate_in_pieces<A: Access>(region: &Arc<Region>) {
 
 /// Brings the pages of visible bytes in, for writing where the map's stores are shared or memory.
 ///
+/// A file's pages are touched one by one by guarded accesses, which say what is wrong with a page that cannot
+/// be had; `MADV_POPULATE_READ` would say only that one cannot, and before Linux 6.9 never returns where the
+/// disk fails.
+///
 /// # Kernel
-/// `MADV_POPULATE_READ`/`_WRITE` (Linux 5.14); before that, one guarded read a page.
-pub(crate) fn populate<A: Access>(region: &Region, offset: usize, len: usize) -> std::io::Result<()> {
+/// For memory `MADV_POPULATE_WRITE` (Linux 5.14); before that its pages come when they are touched.
+pub(crate) fn populate<A: Access>(region: &Region, offset: usize, len: usize) -> Result<(), Populating> {
     if len == 0 {
         return Ok(());
     }
     region.look();
+    if region.origin().source.is_some() {
+        let writes = <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0 && !region.origin().private;
+        let touched = if writes { region.touch_for_writing(offset, len) } else { region.probe(offset, len) };
+        return touched.map_err(Populating::Faulted);
+    }
     let from = page::round_down(region.before() + offset);
     let to = page::round_up(region.before() + offset + len).unwrap_or(region.owned()).min(region.owned());
-    let writes = <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0 && !region.origin().private;
-    let anonymous = region.origin().source.is_none();
-    let advice = if writes || anonymous { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
     // SAFETY: from lies inside the owned range.
     let base = unsafe { region.base().add(from) };
     // SAFETY: the range is the region's; populating discards nothing.
-    match unsafe { kernel::advise(base, to - from, advice) } {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            touch(region, offset, len);
-            Ok(())
-        }
-        result => result,
+    match unsafe { kernel::advise(base, to - from, libc::MADV_POPULATE_WRITE) } {
+        Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(Populating::Refused(error)),
+        _ => Ok(()),
     }
 }
 
-/// Reads one byte of each page; what cannot be read is left to the access that will need it.
-fn touch(region: &Region, offset: usize, len: usize) {
-    for at in (offset..offset + len).step_by(page::size()) {
-        // SAFETY: the byte is visible, so it lies in the owned range.
-        let source = unsafe { region.start().add(at) };
-        // SAFETY: a guarded load from the owned range.
-        let _left_to_the_access = unsafe { <u8 as raw::Word>::load(source) };
+/// Why pages could not be brought in.
+#[derive(Debug)]
+pub(crate) enum Populating {
+    Faulted(Fault),
+    Refused(std::io::Error),
+}
+
+impl Populating {
+    /// Describes the failure.
+    pub(crate) fn explained(self, name: String) -> Error {
+        match self {
+            Self::Faulted(fault) => {
+                let error = Error::from(fault);
+                Error::new(error.kind(), "populate", name, fault.to_string())
+            }
+            Self::Refused(cause) => Error::os("populate", name, cause),
+        }
     }
 }

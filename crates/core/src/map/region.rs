@@ -380,8 +380,11 @@ impl Region {
                 (from, attempts) = (from + part, 0);
                 continue;
             }
-            self.assert_ours(trap, offset + from, part);
             attempts += 1;
+            if !self.is_ours(trap, offset + from, part) {
+                touch_the_private_side(trap.address, attempts);
+                continue;
+            }
             match self.origin.diagnose(offset + from, wanted, trap, attempts) {
                 Diagnosis::Retry if attempts < ATTEMPTS => {}
                 // The file says yes and the page says no, over and over: that is an error of the file system.
@@ -404,12 +407,22 @@ impl Region {
         })
     }
 
+    /// Touches one byte of every page of a range for writing, which changes nothing: finds the first that
+    /// cannot be had.
+    #[cold]
+    pub(crate) fn touch_for_writing(&self, offset: usize, len: usize) -> Result<(), Fault> {
+        self.settle(offset, len, Wanted::Write, |from, _| {
+            // SAFETY: inside the visible range: callers have checked `offset..+len`, and `from` lies within.
+            let target = unsafe { self.start().add(offset + from) };
+            // SAFETY: one byte of the owned range (invariant 1), to which nothing refers.
+            unsafe { raw::touch_for_writing(target) }
+        })
+    }
+
     /// A trap outside of `offset..+len` is the other side's: ours to hand on, not to explain.
-    fn assert_ours(&self, trap: Trap, offset: usize, len: usize) {
+    fn is_ours(&self, trap: Trap, offset: usize, len: usize) -> bool {
         let start = self.start().addr() + offset;
-        if !(start..start + len).contains(&trap.address) {
-            fault_of_the_private_side(trap.address);
-        }
+        (start..start + len).contains(&trap.address)
     }
 
     /// Makes a fault's description from an offset in the visible bytes.
@@ -419,14 +432,15 @@ impl Region {
     }
 }
 
-/// Ends as a plain access to the caller's own memory would have ended: by touching it without a guard.
+/// Touches the caller's own memory without a guard: it ends as a plain access would have ended, or it works
+/// now (the page has come back, or a racy slice got its zeros) and the copy is tried again.
 #[cold]
-fn fault_of_the_private_side(address: usize) -> ! {
+fn touch_the_private_side(address: usize, attempts: usize) {
+    assert!(attempts < ATTEMPTS, "memory at {address:#x} faults when it is copied and not when it is read");
     let place = std::ptr::with_exposed_provenance::<u8>(address);
-    // SAFETY: the caller promised that its side is readable, and it has just faulted: whatever signal this
-    // raises now is the one that the caller's own access would have raised.
+    // SAFETY: the caller promised that its side is readable. It has just faulted: whatever signal this raises
+    // is the one that the caller's own access would have raised.
     let _byte = unsafe { place.read_volatile() };
-    unreachable!("memory at {address:#x} faulted during a copy and is readable now")
 }
 
 impl Region {

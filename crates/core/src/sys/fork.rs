@@ -25,14 +25,12 @@ pub(crate) fn generation() -> Generation {
     };
     match word.load(Ordering::Relaxed) {
         0 => {
-            // NEXT was inherited by the child; any thread may be first, and all of them write the same
-            // number.
-            let next = NEXT.load(Ordering::Relaxed).wrapping_add(1).max(1);
+            // NEXT was inherited by the child. It moves before the page does: a fork in between gives the
+            // grandchild a number that nobody above it has.
+            let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
             match word.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => {
-                    NEXT.store(next, Ordering::Relaxed);
-                    Generation(next)
-                }
+                Ok(_) => Generation(next),
+                // Another thread was faster; its number is this process's.
                 Err(written) => Generation(written),
             }
         }
