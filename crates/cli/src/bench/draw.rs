@@ -3,11 +3,8 @@
 use super::run::{Field, Measurement, Order};
 use super::ways::{BLOCK, Way};
 use super::{FieldReport, Report};
-use crate::ui::{Align, Charset, Ink, Line, Table, bar, words, wrapped};
+use crate::ui::{Bar, Charset, Ink, Line, chart, words, wrapped};
 use crate::width::wide;
-
-/// What a row needs besides its bar.
-const NUMBERS: usize = 52;
 
 /// Draws everything.
 pub(super) fn report(name: &str, report: &Report, charset: Charset, width: usize) -> Vec<Line> {
@@ -31,22 +28,14 @@ pub(super) fn report(name: &str, report: &Report, charset: Charset, width: usize
 }
 
 fn ways(field: &FieldReport, charset: Charset, width: usize) -> Vec<Line> {
-    let columns = width.saturating_sub(NUMBERS).max(8);
-    let fastest = field.ways.iter().map(|way| way.cost.speed()).fold(0.0, f64::max);
-    let columns_of = [Align::Left, Align::Left, Align::Right, Align::Left, Align::Right];
-    let mut table = Table::new(columns_of.map(|align| ("", align)));
-    for way in &field.ways {
+    let bar = |way: &Measurement| {
         let ours = way.way == Way::Mapwright;
         let (ink, text) = if ours { (Ink::Good, Ink::Strong) } else { (Ink::Dim, Ink::Plain) };
-        table.row([
-            Line::of(text, way.way.name()).indented(2),
-            bar(ink, way.cost.speed(), fastest, columns, charset),
-            Line::of(text, speed(field.field, way.cost.speed())),
-            Line::of(Ink::Dim, spread(way, charset)),
-            Line::of(Ink::Dim, faults(way)),
-        ]);
-    }
-    table.lines()
+        let speed = Line::of(text, speed(field.field, way.cost.speed()));
+        let facts = vec![speed, Line::of(Ink::Dim, spread(way, charset)), Line::of(Ink::Dim, faults(way))];
+        Bar { name: Line::of(text, way.way.name()).indented(2), ink, value: way.cost.speed(), facts }
+    };
+    chart(&field.ways.iter().map(bar).collect::<Vec<_>>(), charset, width)
 }
 
 /// Bytes a second in order, blocks a second at random.

@@ -94,10 +94,11 @@ impl Cell {
     }
 }
 
-/// How many pages a cell stands for, so that `pages` fit into `room` cells.
+/// How many pages a cell stands for, so that `pages` fit into `room` cells: a power of two, because offsets
+/// are easier to read then.
 pub(crate) fn pages_per_cell(pages: u64, room: usize) -> u64 {
     let room = u64::try_from(room.max(1)).unwrap_or(u64::MAX);
-    pages.div_ceil(room).max(1)
+    pages.div_ceil(room).checked_next_power_of_two().unwrap_or(u64::MAX)
 }
 
 /// Folds runs of pages, which begin at byte `start`, into cells of `per_cell` pages. Absent pages that lie in
@@ -227,6 +228,6 @@ mod tests {
     #[test]
     fn cells_cover_all_pages_in_the_room_there_is() {
         assert_eq!((pages_per_cell(0, 10), pages_per_cell(10, 10), pages_per_cell(11, 10)), (1, 1, 2));
-        assert_eq!(pages_per_cell(5, 0), 5);
+        assert_eq!((pages_per_cell(21, 10), pages_per_cell(5, 0)), (4, 8));
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::cells::{Cell, Look};
-use crate::ui::{Charset, Ink, Line};
+use crate::ui::{Charset, Ink, Line, flowing};
+
+/// Between the entries of a legend.
+pub(crate) const GAP: &str = "   ";
 
 impl Look {
     const fn ink(self) -> Ink {
@@ -59,18 +62,12 @@ pub(crate) fn strip(cells: &[Cell], charset: Charset) -> Line {
     line
 }
 
-/// Explains the characters that cells were drawn with.
-pub(crate) fn legend(cells: &[Cell], charset: Charset) -> Line {
+/// Explains the characters that cells were drawn with, in lines of a width.
+pub(crate) fn legend(cells: &[Cell], charset: Charset, width: usize) -> Vec<Line> {
     let looks: BTreeSet<Look> = cells.iter().map(|cell| cell.look()).collect();
-    let mut line = Line::empty();
-    for look in looks {
-        let gap = if line.width() == 0 { "" } else { "   " };
-        line = line
-            .and(Ink::Plain, gap)
-            .and(look.ink(), look.glyph(charset))
-            .and(Ink::Dim, format!(" {}", look.meaning()));
-    }
-    line
+    let entry =
+        |look: Look| Line::of(look.ink(), look.glyph(charset)).and(Ink::Dim, format!(" {}", look.meaning()));
+    flowing(looks.into_iter().map(entry), GAP, width)
 }
 
 #[cfg(test)]
@@ -98,8 +95,12 @@ mod tests {
 
     #[test]
     fn the_legend_explains_what_was_used_and_nothing_else() {
-        assert_eq!(legend(&CELLS[..1], Charset::Ascii).plain(), "# cached");
-        assert_eq!(legend(&CELLS[2..5], Charset::Unicode).plain(), "╌ hole   · absent   ▂ some");
-        assert_eq!(legend(&[], Charset::Unicode).plain(), "");
+        let plain = |cells: &[Cell], width| -> Vec<String> {
+            legend(cells, Charset::Unicode, width).iter().map(Line::plain).collect()
+        };
+        assert_eq!(plain(&CELLS[..1], 80), ["█ cached"]);
+        assert_eq!(plain(&CELLS[2..5], 80), ["╌ hole   · absent   ▂ some"]);
+        assert_eq!(plain(&CELLS[2..5], 20), ["╌ hole   · absent", "▂ some"]);
+        assert_eq!(plain(&[], 80), [""; 0]);
     }
 }

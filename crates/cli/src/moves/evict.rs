@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     };
     let files = plan.jobs.iter().map(|job| work.file(job)).collect::<Result<_, _>>()?;
     drop(work);
-    let report = Report::new(VERB, files, &plan.refused, start.elapsed());
+    let report = Report::new(VERB, files, plan.refused, start.elapsed());
     report.print(args.common.json, screen)?;
     Ok(report.outcome())
 }

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
         held.extend(locks);
     }
     let locked: u64 = files.iter().map(|moved| moved.done).sum();
-    let report = Report::new(VERB, files, &plan.refused, start.elapsed());
+    let report = Report::new(VERB, files, plan.refused, start.elapsed());
     report.print(args.common.json, screen)?;
     if locked == 0 || interrupt.came() {
         return Ok(report.outcome());

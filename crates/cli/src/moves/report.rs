@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::outcome::{Failure, Outcome, Tally};
 use crate::ui::{Align, Ink, Line, PathInJson, Screen, Table, complain, name, words};
@@ -47,7 +47,12 @@ pub(super) struct Report {
     verb: Verb,
     seconds: f64,
     files: Vec<Moved>,
-    refused: Vec<String>,
+    #[serde(serialize_with = "in_words")]
+    refused: Vec<Failure>,
+}
+
+fn in_words<S: Serializer>(refused: &[Failure], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(refused.iter().map(ToString::to_string))
 }
 
 /// What a command does, in the words of its report.
@@ -65,8 +70,7 @@ pub(super) struct Verb {
 
 impl Report {
     /// Puts a report together.
-    pub(super) fn new(verb: Verb, files: Vec<Moved>, refused: &[Failure], time: Duration) -> Self {
-        let refused = refused.iter().map(ToString::to_string).collect();
+    pub(super) fn new(verb: Verb, files: Vec<Moved>, refused: Vec<Failure>, time: Duration) -> Self {
         Self { schema: verb.schema, verb, seconds: time.as_secs_f64(), files, refused }
     }
 
@@ -92,7 +96,7 @@ impl Report {
             screen.lines(self.table().lines())?;
         }
         screen.flush()?;
-        self.refused.iter().for_each(|what| complain(&Failure::new(what)));
+        self.refused.iter().for_each(complain);
         for file in &self.files {
             if let Some(why) = &file.why {
                 complain(&Failure::new(format!("{}: {why}", file.name)));
@@ -160,7 +164,7 @@ mod tests {
     }
 
     fn report(files: Vec<Moved>) -> Report {
-        Report::new(VERB, files, &[], Duration::from_secs(1))
+        Report::new(VERB, files, Vec::new(), Duration::from_secs(1))
     }
 
     #[test]

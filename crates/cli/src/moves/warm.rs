@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     let restore = args.restore.as_deref().map(|set| (set, Restore::Members));
     let plan = Plan::make(&args.common, restore)?;
     let files = bring_in(&plan.jobs, args.rate, args.common.wait, screen.charset(), &Interrupt::watch()?)?;
-    let report = Report::new(VERB, files, &plan.refused, start.elapsed());
+    let report = Report::new(VERB, files, plan.refused, start.elapsed());
     report.print(args.common.json, screen)?;
     Ok(report.outcome())
 }

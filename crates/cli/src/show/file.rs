@@ -4,8 +4,7 @@ use mapwright::{Question, WhyUntold};
 
 use super::survey::FileItem;
 use crate::cached::{Survey, picture};
-use crate::ui::{Charset, Ink, Line, name, words, wrapped};
-use crate::width::narrow;
+use crate::ui::{Charset, Ink, Line, flowing, name, words, wrapped};
 
 /// The most rows of a single file's picture.
 const MOST: usize = 8;
@@ -24,7 +23,7 @@ pub(super) fn draw(file: &FileItem, rows: usize, charset: Charset, width: usize)
     let dot = if charset == Charset::Unicode { " · " } else { ", " };
     let mut lines = vec![Line::of(Ink::Strong, name(&file.path))];
     let Some(survey) = &file.survey else { return lines };
-    lines.push(facts(survey, dot));
+    lines.extend(flowing(facts(survey), dot, width));
     if let Some(why) = survey.hidden() {
         lines.extend(wrapped(Ink::Middling, &format!("What is in memory is not known: {why}."), width));
         return lines;
@@ -38,17 +37,18 @@ pub(super) fn draw(file: &FileItem, rows: usize, charset: Charset, width: usize)
 }
 
 /// The file in numbers.
-fn facts(survey: &Survey, dot: &str) -> Line {
+fn facts(survey: &Survey) -> Vec<Line> {
     let (totals, size) = (survey.totals, survey.range.end - survey.range.start);
     let bytes = |pages: u64| words::bytes(pages * survey.page);
-    let mut line = Line::from(words::bytes(size));
+    let mut facts = vec![Line::from(words::bytes(size))];
     if totals.pages == 0 {
-        return line.and(Ink::Dim, format!("{dot}no pages"));
+        facts.push(Line::of(Ink::Dim, "no pages"));
+        return facts;
     }
     if survey.hidden().is_none() {
         let share = words::share(totals.cached, totals.pages);
-        line =
-            line.and(Ink::Dim, dot).and(Ink::Cached, format!("{} in memory ({share})", bytes(totals.cached)));
+        let ink = if totals.cached == 0 { Ink::Dim } else { Ink::Cached };
+        facts.push(Line::of(ink, format!("{} in memory ({share})", bytes(totals.cached))));
     }
     let parts = [
         (totals.dirty, "dirty", Ink::Dirty),
@@ -57,12 +57,12 @@ fn facts(survey: &Survey, dot: &str) -> Line {
         (totals.locked, "locked", Ink::Locked),
     ];
     for (pages, what, ink) in parts.into_iter().filter(|(pages, _, _)| *pages > 0) {
-        line = line.and(Ink::Dim, dot).and(ink, format!("{} {what}", bytes(pages)));
+        facts.push(Line::of(ink, format!("{} {what}", bytes(pages))));
     }
     if !survey.holes.is_empty() {
-        line = line.and(Ink::Dim, format!("{dot}{} on disk", words::bytes(survey.allocated)));
+        facts.push(Line::of(Ink::Dim, format!("{} on disk", words::bytes(survey.allocated))));
     }
-    line
+    facts
 }
 
 /// The picture: rows of cells behind the offset that each begins at, and what they mean.
@@ -72,10 +72,8 @@ fn strips(survey: &Survey, rows: usize, charset: Charset, width: usize) -> Vec<L
         words::bytes(first + crate::width::wide(cell) * per_cell * survey.page)
     };
     let margin = "1023 MiB  ".len();
-    // Powers of two, so that rows begin at offsets that mean something.
-    let columns = 1 << (width - margin).ilog2();
-    let columns = columns.max((width - margin) / 16 * 16);
-    let (cells, per_cell) = survey.cells(columns * rows.min(narrow(survey.totals.pages).div_ceil(columns)));
+    let columns = (width - margin) / 8 * 8;
+    let (cells, per_cell) = survey.cells(columns * rows);
     let mut lines = Vec::new();
     for (row, part) in cells.chunks(columns).enumerate() {
         let at = Line::of(Ink::Dim, offset(row * columns, per_cell)).pushed_right(margin - 2);
@@ -83,9 +81,11 @@ fn strips(survey: &Survey, rows: usize, charset: Charset, width: usize) -> Vec<L
     }
     let cell = words::bytes(per_cell * survey.page);
     let scale = Line::of(Ink::Dim, format!("one cell is {cell}"));
-    let legend = picture::legend(&cells, charset);
+    let room = width - margin;
+    let legend =
+        flowing(picture::legend(&cells, charset, room).into_iter().chain([scale]), picture::GAP, room);
     lines.push(Line::empty());
-    lines.push(legend.and(Ink::Plain, "   ").and_line(scale).indented(margin));
+    lines.extend(legend.into_iter().map(|line| line.indented(margin)));
     let untold = untold(survey);
     lines.extend(wrapped(Ink::Dim, &untold, width - margin).into_iter().map(|line| line.indented(margin)));
     lines

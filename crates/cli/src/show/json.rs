@@ -45,9 +45,9 @@ enum Node<'a> {
 #[derive(Serialize)]
 struct Pages {
     page_size: u64,
-    allocated: u64,
-    huge: u64,
-    locked: u64,
+    allocated_bytes: u64,
+    huge_bytes: u64,
+    locked_bytes: u64,
     holes: Vec<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ranges: Option<Vec<Stretch>>,
@@ -96,9 +96,9 @@ fn pages(survey: &Survey, with_ranges: bool) -> Pages {
         |(range, state): (std::ops::Range<u64>, String)| Stretch { from: range.start, to: range.end, state };
     Pages {
         page_size: survey.page,
-        allocated: survey.allocated,
-        huge: survey.totals.huge * survey.page,
-        locked: survey.totals.locked * survey.page,
+        allocated_bytes: survey.allocated,
+        huge_bytes: survey.totals.huge * survey.page,
+        locked_bytes: survey.totals.locked * survey.page,
         holes: survey.holes.iter().map(|hole| (hole.start, hole.end)).collect(),
         ranges: with_ranges.then(|| ranges::stretches(survey).map(stretch).collect()),
     }

@@ -48,11 +48,16 @@ pub(super) struct FolderItem {
 pub(super) struct Sum {
     pub(super) files: u64,
     /// How long the files are.
+    #[serde(rename = "size_bytes")]
     pub(super) size: u64,
     /// All their pages.
+    #[serde(rename = "pages_bytes")]
     pub(super) pages: u64,
+    #[serde(rename = "cached_bytes")]
     pub(super) cached: u64,
+    #[serde(rename = "dirty_bytes")]
     pub(super) dirty: u64,
+    #[serde(rename = "writeback_bytes")]
     pub(super) writeback: u64,
     /// Files of which the kernel tells nothing.
     pub(super) hidden: u64,

@@ -125,7 +125,7 @@ impl Tree {
         let ink = if sum.cached == 0 { Ink::Dim } else { Ink::Plain };
         self.table.row([
             Line::of(ink, words::bytes(sum.cached)),
-            Line::of(Ink::Dim, words::bytes(sum.size)),
+            Line::of(Ink::Dim, words::bytes(sum.pages)),
             Line::of(ink, words::share(sum.cached, sum.pages)),
             bar(Ink::Cached, cached, all, BAR, self.charset),
             text,

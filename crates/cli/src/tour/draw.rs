@@ -3,13 +3,13 @@
 use super::ground::Ground;
 use super::scene::{Scene, Strip, Way};
 use crate::cached::{Cell, picture};
-use crate::ui::{Align, Charset, Ink, Line, Table, bar, words, wrapped};
+use crate::ui::{Align, Bar, Charset, Ink, Line, Table, bar, chart, words, wrapped};
 
 /// How far everything below a scene's title is indented.
 const INDENT: usize = 4;
 
-/// What a line of a way needs besides its bar: speed, time and faults.
-const NUMBERS: usize = 38;
+/// Ratios beyond this one have the longest bar: one that is far off must not make all others look alike.
+const LONGEST: f64 = 10.0;
 
 /// The heading of a chapter.
 pub(super) fn heading(title: &str, ground: &Ground, width: usize) -> Vec<Line> {
@@ -32,7 +32,8 @@ pub(super) fn scene(number: usize, scene: &Scene, charset: Charset, width: usize
         );
     }
     lines.extend(ways(&scene.ways, charset, width).into_iter().map(|line| line.indented(INDENT)));
-    lines.extend(strips(&scene.strips, charset).into_iter().map(|line| line.indented(INDENT)));
+    lines
+        .extend(strips(&scene.strips, charset, width - INDENT).into_iter().map(|line| line.indented(INDENT)));
     lines
 }
 
@@ -48,30 +49,23 @@ fn title(number: usize, scene: &Scene, width: usize) -> Line {
 
 /// The ways of a scene as bars, the longest the fastest.
 fn ways(ways: &[Way], charset: Charset, width: usize) -> Vec<Line> {
-    let names = ways.iter().map(|way| way.name.len()).max().unwrap_or(0);
-    let columns = (width - INDENT).saturating_sub(names + NUMBERS + 2).max(8);
-    let fastest = ways.iter().map(|way| way.cost.speed()).fold(0.0, f64::max);
-    let mut table = Table::new(
-        [Align::Left, Align::Left, Align::Right, Align::Right, Align::Right].map(|align| ("", align)),
-    );
-    for way in ways {
-        let ink = if way.ours { Ink::Good } else { Ink::Dim };
+    let bar = |way: &Way| {
         let faults = match way.cost.faults.all() {
-            0 => Line::of(Ink::Dim, "no fault"),
-            all => Line::of(Ink::Dim, words::counted(all, "fault")),
+            0 => "no fault".to_owned(),
+            all => words::counted(all, "fault"),
         };
-        table.row([
-            Line::of(if way.ours { Ink::Strong } else { Ink::Plain }, way.name),
-            bar(ink, way.cost.speed(), fastest, columns, charset),
-            words::rate(way.cost.speed()).into(),
-            words::time(way.cost.time).into(),
-            faults,
-        ]);
-    }
-    table.lines()
+        let speed = words::rate(way.cost.speed());
+        Bar {
+            name: Line::of(if way.ours { Ink::Strong } else { Ink::Plain }, way.name),
+            ink: if way.ours { Ink::Good } else { Ink::Dim },
+            value: way.cost.speed(),
+            facts: vec![speed.into(), words::time(way.cost.time).into(), Line::of(Ink::Dim, faults)],
+        }
+    };
+    chart(&ways.iter().map(bar).collect::<Vec<_>>(), charset, width - INDENT)
 }
 
-fn strips(strips: &[Strip], charset: Charset) -> Vec<Line> {
+fn strips(strips: &[Strip], charset: Charset, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for strip in strips {
         lines.push(Line::of(Ink::Dim, strip.when));
@@ -79,7 +73,7 @@ fn strips(strips: &[Strip], charset: Charset) -> Vec<Line> {
     }
     if !strips.is_empty() {
         let cells: Vec<Cell> = strips.iter().flat_map(|strip| strip.cells.iter().copied()).collect();
-        lines.push(picture::legend(&cells, charset));
+        lines.extend(picture::legend(&cells, charset, width));
     }
     lines
 }
@@ -96,7 +90,7 @@ pub(super) fn figures(scenes: &[Scene], charset: Charset, width: usize) -> Vec<L
     ]);
     let rows: Vec<_> =
         scenes.iter().flat_map(|scene| comparisons(scene).map(move |pair| (scene, pair))).collect();
-    let most = rows.iter().map(|(_, (ours, other))| ours.times(other)).fold(1.0, f64::max);
+    let most = rows.iter().map(|(_, (ours, other))| ours.times(other)).fold(1.0, f64::max).min(LONGEST);
     let columns = width.saturating_sub(70).clamp(8, 24);
     for (scene, (ours, other)) in &rows {
         let times = ours.times(other);

@@ -49,6 +49,11 @@ impl Ground {
         if ground.disk.as_ref().is_some_and(Disk::is_memory) {
             ground.notes.push("these files are in memory (tmpfs): nothing here is read from a disk".into());
         }
+        if cfg!(debug_assertions) {
+            ground
+                .notes
+                .push("this is a debug build: its speeds mean nothing (use cargo run --release)".into());
+        }
         remove_when_interrupted(ground.dir.path().to_owned())?;
         Ok(ground)
     }

@@ -110,6 +110,20 @@ impl fmt::Display for Line {
     }
 }
 
+/// Puts entries side by side, in as many lines of a width as they need.
+pub(crate) fn flowing(entries: impl IntoIterator<Item = Line>, gap: &str, columns: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for entry in entries {
+        match lines.pop() {
+            Some(line) if line.width() + gap.width() + entry.width() <= columns => {
+                lines.push(line.and(Ink::Dim, gap).and_line(entry));
+            }
+            before => lines.extend(before.into_iter().chain([entry])),
+        }
+    }
+    lines
+}
+
 /// Breaks words into lines of a width; a word that is longer stands alone.
 pub(crate) fn wrapped(ink: Ink, text: &str, columns: usize) -> Vec<Line> {
     let mut lines = Vec::new();

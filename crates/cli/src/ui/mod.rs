@@ -5,6 +5,7 @@
 //! functions.
 
 mod bars;
+mod chart;
 mod ink;
 mod line;
 mod names;
@@ -14,8 +15,9 @@ mod table;
 pub(crate) mod words;
 
 pub(crate) use bars::bar;
+pub(crate) use chart::{Bar, chart};
 pub(crate) use ink::Ink;
-pub(crate) use line::{Line, wrapped};
+pub(crate) use line::{Line, flowing, wrapped};
 pub(crate) use names::{PathInJson, name, quoted};
 pub(crate) use progress::Progress;
 pub(crate) use screen::{Charset, Screen, complain, note};

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mapwright::Map;
 
 use super::numbers::{PIECE, count_into};
+use super::scan::Subject;
 use crate::measure::Cost;
 use crate::outcome::Failure;
 use crate::tour::scene::Scene;
@@ -14,8 +15,8 @@ use crate::tour::stage::Stage;
 use crate::ui::{quoted, words};
 use crate::width::{narrow, wide};
 
-/// Fills a file with numbers in order, and another one in the old way; returns the path of the first.
-pub(super) fn fill(stage: &mut Stage<'_>) -> Result<PathBuf, Failure> {
+/// Fills a file with numbers in order, and another one in the old way; returns the first.
+pub(super) fn fill(stage: &mut Stage<'_>) -> Result<Subject, Failure> {
     let size = narrow(stage.ground().size());
     let (path, other) = (stage.ground().path("numbers"), stage.ground().path("numbers-written"));
     stage.doing("filling a file through a map");
@@ -31,7 +32,7 @@ pub(super) fn fill(stage: &mut Stage<'_>) -> Result<PathBuf, Failure> {
         .ours("mapwright", ours)
         .beside("write(2)", theirs);
     stage.show(scene)?;
-    Ok(path)
+    Ok(Subject::own(path, size))
 }
 
 fn through_map(path: &Path, size: usize, numbers: &mut [u8]) -> Result<(u64, ()), Failure> {

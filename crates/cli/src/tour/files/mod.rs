@@ -12,13 +12,15 @@ mod truncate;
 use super::Chapter;
 use super::stage::Stage;
 use crate::outcome::Failure;
+use scan::Subject;
 
 /// The chapter.
 pub(super) const CHAPTER: Chapter = Chapter { name: "files", title: "Files as arrays", tell };
 
 fn tell(stage: &mut Stage<'_>) -> Result<(), Failure> {
+    let visitors = Subject::of_visitor(stage)?;
     let own = fill::fill(stage)?;
-    let subject = scan::Subject::choose(stage, own)?;
+    let subject = visitors.unwrap_or(own);
     scan::sum(stage, &subject)?;
     scan::search(stage, &subject)?;
     pages::look(stage, &subject)?;

@@ -30,15 +30,21 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Takes the visitor's file where there is one, no more of it than the tour's size.
-    pub(super) fn choose(stage: &Stage<'_>, own: PathBuf) -> Result<Self, Failure> {
-        let (path, is_visitors) = stage.visitors_file().map_or((own, false), |path| (path.to_owned(), true));
-        let len = Map::open(&path)?.len();
+    /// Takes the visitor's file, where there is one; of a large one, as much as the tour's size.
+    pub(super) fn of_visitor(stage: &Stage<'_>) -> Result<Option<Self>, Failure> {
+        let Some(path) = stage.visitors_file() else { return Ok(None) };
+        let len = Map::open(path)?.len();
         if len < PIECE {
-            let what = format!("{} has {} only", quoted(&path), words::counted(wide(len), "byte"));
+            let what = format!("{} has {} only", quoted(path), words::counted(wide(len), "byte"));
             return Err(Failure::new(what).advice("the tour needs a file of 1 MiB or more"));
         }
-        Ok(Self { path, len: len.min(narrow(stage.ground().size())), is_visitors })
+        let len = len.min(narrow(stage.ground().size()));
+        Ok(Some(Self { path: path.to_owned(), len, is_visitors: true }))
+    }
+
+    /// Takes a file that the tour has filled with numbers.
+    pub(super) fn own(path: PathBuf, len: usize) -> Self {
+        Self { path, len, is_visitors: false }
     }
 
     /// Maps it for reading.
