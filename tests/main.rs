@@ -23,6 +23,7 @@ mod io_errors;
 mod kills;
 mod maps;
 mod memory;
+mod program;
 mod signals;
 mod support;
 mod truncation;
@@ -49,6 +50,7 @@ const SUITES: &[Suite] = &[
     kills::calls::SUITE,
     kills::arrays::SUITE,
     kills::maps::SUITE,
+    program::SUITE,
     bad_input::SUITE,
     bad_input::spans::SUITE,
 ];

@@ -9,6 +9,7 @@ pub(crate) mod mount;
 pub(crate) mod page_cache;
 pub(crate) mod plain_map;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod sandbox;
 pub(crate) mod scratch;

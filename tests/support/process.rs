@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 
 const ROLE: &str = "--role";
@@ -74,7 +75,12 @@ impl fmt::Display for Report {
 
 /// Runs a role to its end.
 pub(crate) fn run(role: &str, args: &[&str]) -> Report {
-    let output = command(role, args).stdin(Stdio::null()).output().unwrap();
+    report(command(role, args).stdin(Stdio::null()))
+}
+
+/// Runs a command to its end.
+pub(crate) fn report(command: &mut Command) -> Report {
+    let output = command.output().unwrap();
     Report {
         ended: output.status.into(),
         said: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -156,19 +162,23 @@ impl Drop for Process {
 
 /// The command that runs a role, for who starts it in a way of their own.
 pub(crate) fn command(role: &str, args: &[&str]) -> Command {
-    let me = std::env::current_exe().unwrap();
-    let runner = std::env::var("MAPWRIGHT_TEST_RUNNER").unwrap_or_default();
-    let mut words = runner.split_whitespace();
-    let mut command = match words.next() {
-        None => Command::new(me),
-        Some(first) => {
-            let mut command = Command::new(first);
-            command.args(words).arg(me);
-            command
-        }
-    };
+    let mut command = program(&std::env::current_exe().unwrap());
     command.arg(ROLE).arg(role).args(args);
     command
+}
+
+/// A command that starts a program of the processor that the tests are for.
+pub(crate) fn program(path: &Path) -> Command {
+    let runner = std::env::var("MAPWRIGHT_TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    match words.next() {
+        None => Command::new(path),
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(path);
+            command
+        }
+    }
 }
 
 /// The test that started this role, seen from the role.

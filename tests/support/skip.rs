@@ -15,6 +15,8 @@ pub(crate) enum Need {
     Mount,
     /// `/dev/fuse`.
     Fuse,
+    /// The program `mapwright`, or cargo to build it.
+    Program,
     /// Real root, with the rights that come with it.
     Root,
     /// A disk under the build's folder for temporary files.
@@ -40,6 +42,7 @@ impl fmt::Display for Need {
         f.write_str(match self {
             Self::Mount => "mount",
             Self::Fuse => "fuse",
+            Self::Program => "program",
             Self::Root => "root",
             Self::Disk => "disk",
             Self::Cachestat => "cachestat",

@@ -4,6 +4,7 @@
 //! refuse.
 
 use super::process::Parent;
+use super::program;
 use super::skip::{self, Skip};
 use super::watchdog::Watch;
 use libtest_mimic::{Arguments, Trial};
@@ -22,6 +23,12 @@ pub(crate) struct Suite {
 pub(crate) struct Test {
     pub(crate) name: &'static str,
     pub(crate) run: fn() -> Verdict,
+}
+
+impl Test {
+    fn needs_program(&self) -> bool {
+        without_crate(self.name).starts_with("program::")
+    }
 }
 
 /// A named main function of a child process.
@@ -86,7 +93,18 @@ pub(crate) fn run(suites: &[Suite]) -> ExitCode {
             })
         })
         .collect();
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    let arguments = Arguments::from_args();
+    let is_chosen = |name: &str| arguments.filter.as_deref().is_none_or(|filter| name.contains(filter));
+    if !arguments.list
+        && suites
+            .iter()
+            .flat_map(|suite| suite.tests)
+            .any(|test| test.needs_program() && is_chosen(test.name))
+    {
+        // Now: cargo's work must not count against the patience with the first test.
+        drop(program::path());
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
     skip::print_summary();
     conclusion.exit_code()
 }
