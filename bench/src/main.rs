@@ -10,6 +10,7 @@ mod rival;
 mod suite;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -47,16 +48,38 @@ struct Arguments {
     seed: u64,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// What was asked for does not exist.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn run(arguments: &Arguments) -> Result<()> {
     let Some(name) = &arguments.suite else {
         list();
         return Ok(());
     };
     let Some(suite) = Suite::ALL.iter().find(|suite| suite.name == name) else {
-        bail!("no suite is named {name}; there are: {}", Suite::names());
+        bail!(Usage(format!("no suite is named {name}; there are: {}", Suite::names())));
     };
-    measure(suite, &arguments)
+    measure(suite, arguments)
 }
 
 fn list() {
@@ -71,14 +94,18 @@ fn list() {
 fn measure(suite: &Suite, arguments: &Arguments) -> Result<()> {
     let wanted: Vec<_> = suite.rows.iter().filter(|row| arguments.wants(row.name)).collect();
     if wanted.is_empty() {
-        bail!("no row of {} has a name with {}", suite.name, arguments.rows.join(" or "));
+        let parts = arguments.rows.join(" or ");
+        bail!(Usage(format!(
+            "no row of {} has {parts} in its name; without arguments, they are listed",
+            suite.name
+        )));
     }
     let rounds = arguments.rounds.map(usize::from).or(arguments.quick.then_some(3));
     let settings = Settings::new(rounds, arguments.seed);
     let folder = Folder::new(&arguments.folder()?, arguments.quick, arguments.seed)?;
     let machine = Machine::of(folder.path(), settings.eviction)?;
     let format = if arguments.json { Format::JsonLines } else { Format::Table };
-    let mut report = Report::begin(std::io::stdout().lock(), format, suite.name, &machine)?;
+    let mut report = Report::begin(std::io::stdout().lock(), format, suite.name, arguments.seed, &machine)?;
     for plan in wanted {
         let mut row = (plan.build)(&folder).with_context(|| format!("prepare the row {}", plan.name))?;
         let measured = harness::run(&mut row, settings).with_context(|| format!("measure {}", plan.name))?;

@@ -50,7 +50,9 @@ impl Eviction {
                 Some(pages) => left = pages,
             }
         }
-        bail!("{left} pages of the file stay in memory after {ATTEMPTS} attempts: is it mapped or on tmpfs?")
+        bail!(
+            "{left} pages of the file stay in memory after {ATTEMPTS} attempts: does somebody map it, or is it not on a disk?"
+        )
     }
 }
 

@@ -73,10 +73,11 @@ impl<Output: Write> Report<Output> {
         mut output: Output,
         format: Format,
         suite: &'static str,
+        seed: u64,
         machine: &Machine,
     ) -> Result<Self> {
         if format == Format::Table {
-            writeln!(output, "suite {suite}: {}\n", machine.describe())?;
+            writeln!(output, "suite {suite}: {}; seed {seed}\n", machine.describe())?;
         }
         let read_ahead = match machine.read_ahead_kib {
             Some(kib) => format!("read-ahead {kib} KiB; {}", machine.eviction),

@@ -103,3 +103,80 @@ fn median_faults(samples: &[Sample]) -> Faults {
     };
     Faults { minor: middle(|faults| faults.minor), major: middle(|faults| faults.major) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::row::{Cache, Clock, Peer};
+    use super::super::unit::Unit;
+    use super::*;
+
+    fn samples(milliseconds: &[u64]) -> Vec<Sample> {
+        let sample = |&time: &u64| Sample {
+            elapsed: Duration::from_millis(time),
+            faults: Faults { minor: time, major: 0 },
+            answer: None,
+        };
+        milliseconds.iter().map(sample).collect()
+    }
+
+    fn row(targets: Vec<Target>) -> Row {
+        Row {
+            name: "row",
+            about: String::new(),
+            unit: Unit::Nanoseconds { operations: 1_000_000 },
+            clock: Clock::Wall,
+            cache: Cache::Warm,
+            bytes_touched: 0,
+            rounds: 3,
+            peers: vec![
+                Peer::ours(|_| Ok(())),
+                Peer::rival("slow", |_| Ok(())),
+                Peer::rival("fast", |_| Ok(())),
+            ],
+            targets,
+        }
+    }
+
+    fn judged(targets: Vec<Target>, ours: &[u64], slow: &[u64], fast: &[u64]) -> Vec<Measured> {
+        judge(&row(targets), &[samples(ours), samples(slow), samples(fast)])
+    }
+
+    fn compared(peer: &Measured) -> &Comparison {
+        peer.comparison.as_ref().expect("a rival is compared")
+    }
+
+    #[test]
+    fn a_ratio_compares_neighbours_and_not_medians() {
+        // The machine was ten times as slow in the first round and in the second; ours was twice as fast throughout.
+        let found = judged(vec![], &[100, 100, 10], &[200, 200, 20], &[100, 200, 20]);
+        let slow = compared(&found[1]);
+        assert_eq!((slow.ratio, slow.spread), (2.0, 0.0));
+        assert_eq!(found[1].faults.minor, 200);
+        assert!(found[0].comparison.is_none());
+    }
+
+    #[test]
+    fn the_best_of_those_meant_counts() {
+        let target = Target::ratio("both", &["slow", "fast"], 1.5);
+        let found = judged(vec![target], &[10, 10, 10], &[20, 20, 20], &[12, 12, 12]);
+        assert!(compared(&found[1]).goals.is_empty());
+        let goal = &compared(&found[2]).goals[0];
+        assert_eq!((goal.reached, goal.met), (1.2, false));
+    }
+
+    #[test]
+    fn nanoseconds_more_are_per_operation() {
+        let target = Target::nanoseconds_more("fast", &["fast"], 2.0);
+        let found = judged(vec![target], &[13, 14, 15], &[20, 20, 20], &[12, 12, 12]);
+        let goal = &compared(&found[2]).goals[0];
+        assert!((goal.reached - 2.0).abs() < 1e-6 && goal.met, "{goal:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "names peers of the row")]
+    fn a_target_against_nobody_is_a_mistake() {
+        judged(vec![Target::ratio("nobody", &["nobody"], 1.0)], &[1], &[1], &[1]);
+    }
+}

@@ -4,84 +4,115 @@ use anyhow::Result;
 
 use super::{our_warm_map, warm_map};
 use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
+use crate::rival::AlignedBuffer;
 
 /// More than the caches hold: most copies come from memory.
 const FAR: usize = 64 << 20;
 /// Less than a core's own cache: what is measured is the work around the copy.
 const NEAR: usize = 256 << 10;
 
+const LINE: usize = 64;
+const PAGE: usize = 4096;
+
+const MEMCPY: &str = "memmap2 + memcpy";
+
+/// Where copies come from and go to.
+struct Places {
+    /// How much of the file they come from, at random multiples of `grain`.
+    len: usize,
+    grain: usize,
+    /// How far behind a page's beginning the buffer begins.
+    skew: usize,
+}
+
 /// 64 bytes, from a core's own cache.
 pub(super) fn small(folder: &Folder) -> Result<Row> {
-    let target = Target::nanoseconds_more("memcpy", &["memmap2 + memcpy"], 2.0);
-    row::<64>(folder, "copy-64B", NEAR, 1_000_000, target)
+    let places = Places { len: NEAR, grain: LINE, skew: 0 };
+    row::<64>(folder, "copy-64B", places, 1_000_000, vec![two_nanoseconds()])
 }
 
 /// 64 bytes, from memory: a processor overlaps as many of these as fit into its window, so that the shorter
 /// code wins.
 pub(super) fn small_from_far(folder: &Folder) -> Result<Row> {
-    let target = Target::nanoseconds_more("memcpy", &["memmap2 + memcpy"], 2.0);
-    row::<64>(folder, "copy-64B-far", FAR, 1_000_000, target)
+    let places = Places { len: FAR, grain: LINE, skew: 0 };
+    row::<64>(folder, "copy-64B-far", places, 1_000_000, vec![two_nanoseconds()])
 }
 
 /// A page.
 pub(super) fn middle(folder: &Folder) -> Result<Row> {
-    row::<4096>(folder, "copy-4KiB", FAR, 50_000, Target::ratio("memcpy", &["memmap2 + memcpy"], 0.95))
+    let places = Places { len: FAR, grain: LINE, skew: 0 };
+    row::<PAGE>(folder, "copy-4KiB", places, 50_000, vec![as_fast()])
+}
+
+/// A page, to a place that lies 8 bytes further into its page than the source: where glibc's memcpy uses `rep
+/// movsb`, some processors (Zen 3, Zen 4) then fall to a tenth of their speed.
+pub(super) fn middle_skewed(folder: &Folder) -> Result<Row> {
+    let places = Places { len: FAR, grain: PAGE, skew: 8 };
+    row::<PAGE>(folder, "copy-4KiB-skewed", places, 50_000, vec![])
 }
 
 /// 1 MiB.
 pub(super) fn large(folder: &Folder) -> Result<Row> {
-    row::<{ 1 << 20 }>(folder, "copy-1MiB", FAR, 400, Target::ratio("memcpy", &["memmap2 + memcpy"], 0.95))
+    let places = Places { len: FAR, grain: LINE, skew: 0 };
+    row::<{ 1 << 20 }>(folder, "copy-1MiB", places, 400, vec![as_fast()])
 }
 
-/// The buffer is on a cache line's boundary for everybody: on some processors an unlucky distance between
-/// source and target costs memcpy a factor of 17, and that is not what this row is about.
-#[repr(align(4096))]
-struct Buffer<const SIZE: usize>([u8; SIZE]);
+fn two_nanoseconds() -> Target {
+    Target::nanoseconds_more("memcpy", &[MEMCPY], 2.0)
+}
+
+fn as_fast() -> Target {
+    Target::ratio("memcpy", &[MEMCPY], 0.95)
+}
 
 fn row<const SIZE: usize>(
     folder: &Folder,
     name: &'static str,
-    len: usize,
+    places: Places,
     copies: usize,
-    target: Target,
+    targets: Vec<Target>,
 ) -> Result<Row> {
+    let Places { len, grain, skew } = places;
     let fixture = folder.random(folder.size(len, len.min(4 << 20)))?;
     let mut random = fastrand::Rng::with_seed(folder.seed());
-    let lines = (fixture.len() - SIZE) / 64;
+    let last = (fixture.len() - SIZE) / grain;
     let count = folder.size(copies, copies / 20);
-    let offsets: Vec<usize> = (0..count).map(|_| random.usize(..=lines) * 64).collect();
+    let offsets: Vec<usize> = (0..count).map(|_| random.usize(..=last) * grain).collect();
+
     let (map, places) = (our_warm_map(&fixture)?, offsets.clone());
-    let mut buffer = Box::new(Buffer([1u8; SIZE]));
+    let mut memory = AlignedBuffer::new(SIZE + skew)?;
     let ours = Peer::ours(move |meter| {
         let view = map.view();
+        let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
         meter.time(|| -> Result<()> {
             for &offset in &places {
-                view.copy_to(offset, &mut buffer.0)?;
-                std::hint::black_box(&mut buffer.0);
+                view.copy_to(offset, buffer)?;
+                std::hint::black_box(&mut *buffer);
             }
             Ok(())
         })
     });
     let (map, places) = (warm_map(&fixture)?, offsets);
-    let mut buffer = Box::new(Buffer([1u8; SIZE]));
-    let rival = Peer::rival("memmap2 + memcpy", move |meter| {
+    let mut memory = AlignedBuffer::new(SIZE + skew)?;
+    let rival = Peer::rival(MEMCPY, move |meter| {
+        let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
         meter.time(|| {
             for &offset in &places {
-                buffer.0.copy_from_slice(&map[offset..offset + SIZE]);
-                std::hint::black_box(&mut buffer.0);
+                buffer.copy_from_slice(&map[offset..offset + SIZE]);
+                std::hint::black_box(&mut *buffer);
             }
         });
         Ok(())
     });
     Ok(Row {
         name,
-        about: format!("copy {SIZE} bytes from random lines of {} KiB", fixture.len() >> 10),
+        about: format!("copy {SIZE} bytes from random places in {} KiB", fixture.len() >> 10),
         unit: Unit::Nanoseconds { operations: count as u64 },
         clock: Clock::Processor,
         cache: Cache::Warm,
         bytes_touched: (count * SIZE) as u64,
         rounds: 15,
         peers: vec![ours, rival],
-        targets: vec![target],
+        targets,
     })
 }

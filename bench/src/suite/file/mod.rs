@@ -30,6 +30,7 @@ const ROWS: &[RowPlan] = &[
     RowPlan { name: "copy-64B", build: copies::small },
     RowPlan { name: "copy-64B-far", build: copies::small_from_far },
     RowPlan { name: "copy-4KiB", build: copies::middle },
+    RowPlan { name: "copy-4KiB-skewed", build: copies::middle_skewed },
     RowPlan { name: "copy-1MiB", build: copies::large },
     RowPlan { name: "search", build: search::literal },
     RowPlan { name: "scan-cold", build: scan::cold },
