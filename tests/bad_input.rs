@@ -8,8 +8,8 @@ pub(crate) mod spans;
 use crate::support::process::{self, Parent};
 use crate::support::scratch;
 use crate::support::suite::{Verdict, role, suite};
-use cases::MAPS;
-use mapwright::{Error, ErrorKind, Map, MapOptions};
+use cases::{ARRAYS, Case, MAPS, Trade};
+use mapwright::{Error, ErrorKind, Map, MapOptions, MapVec};
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +18,8 @@ use tempfile::TempDir;
 
 suite!(
     tests: [
-        every_mistake_is_a_clear_error_that_leaves_no_trace,
+        every_mistake_with_maps_is_a_clear_error_that_leaves_no_trace,
+        every_mistake_with_arrays_is_a_clear_error_that_leaves_no_trace,
         file_without_permission_is_named,
         empty_files_and_empty_memory_are_mapped,
     ],
@@ -43,7 +44,29 @@ fn folder() -> TempDir {
     .unwrap();
     drop(std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap());
     symlink("loop", folder.path().join("loop")).unwrap();
+    add_arrays(&folder);
     folder
+}
+
+/// Whole arrays, and some that somebody has damaged.
+fn add_arrays(folder: &TempDir) {
+    scratch::file(folder, "long text", &b"all work and no play ".repeat(1_000));
+    let mut trades = MapVec::create(folder.path().join("trades")).unwrap();
+    trades.push(Trade { id: 1, price: 9.99 }).unwrap();
+    trades.close().unwrap();
+    let mut numbers = MapVec::<u64>::create(folder.path().join("numbers")).unwrap();
+    numbers.extend(0..10).unwrap();
+    numbers.close().unwrap();
+    let whole = std::fs::read(folder.path().join("numbers")).unwrap();
+    // The places are those of the format's description.
+    for (name, place, byte) in
+        [("magic", 0, b'X'), ("version", 12, 2), ("header", 300, 1), ("count", 128, 0xFF)]
+    {
+        let mut damaged = whole.clone();
+        damaged[place] = byte;
+        scratch::file(folder, name, &damaged);
+    }
+    scratch::file(folder, "cut", &whole[..4096 + 7 * 8 + 3]);
 }
 
 /// Each name in a folder with its length and content: equal before and after a mistake.
@@ -57,11 +80,19 @@ fn snapshot(folder: &Path) -> BTreeMap<String, (u64, Vec<u8>)> {
     entries.collect()
 }
 
-fn every_mistake_is_a_clear_error_that_leaves_no_trace() {
+fn every_mistake_with_maps_is_a_clear_error_that_leaves_no_trace() {
+    make_mistakes(MAPS);
+}
+
+fn every_mistake_with_arrays_is_a_clear_error_that_leaves_no_trace() {
+    make_mistakes(ARRAYS);
+}
+
+fn make_mistakes(cases: &[Case]) {
     let folder = folder();
     let before = (snapshot(folder.path()), maps_of_the_folder(folder.path()));
     let mut wrong = Vec::new();
-    for case in MAPS {
+    for case in cases {
         let verdict = match (case.run)(folder.path()) {
             Ok(()) => Err("no error".to_owned()),
             Err(error) => case.check(&error),
@@ -70,7 +101,7 @@ fn every_mistake_is_a_clear_error_that_leaves_no_trace() {
         let traceless = if after == before { Ok(()) } else { Err("it left a trace".to_owned()) };
         wrong.extend(verdict.and(traceless).err().map(|why| format!("{}: {why}", case.name)));
     }
-    assert!(wrong.is_empty(), "{} of {} mistakes:\n{}", wrong.len(), MAPS.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {} mistakes:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 /// How many of this process's mappings show files of this folder.
@@ -93,6 +124,9 @@ fn try_without_permission(parent: &mut Parent) {
     tell("write", Map::open_mut(folder.join("readable")).unwrap_err());
     tell("load", mapwright::load(folder.join("secret")).unwrap_err());
     tell("create", Map::create(folder.join("new"), 100).unwrap_err());
+    tell("create an array", MapVec::<u64>::create(folder.join("new")).unwrap_err());
+    tell("write an array", MapVec::<u64>::open(folder.join("array")).unwrap_err());
+    drop(MapVec::<u64>::open_read_only(folder.join("array")).unwrap());
     drop(MapOptions::new().map_copy(std::fs::File::open(folder.join("readable")).unwrap()).unwrap());
 }
 
@@ -102,15 +136,17 @@ fn file_without_permission_is_named() -> Verdict {
         let path = scratch::file(&folder, name, b"x");
         std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
+    drop(MapVec::<u64>::create(folder.path().join("array")).unwrap());
+    std::fs::set_permissions(folder.path().join("array"), Permissions::from_mode(0o444)).unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
     let report = process::run(role!(try_without_permission), &[folder.path().to_str().unwrap()]);
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     print!("{}", report.assert_ok().said);
-    for (line, name) in report.said.lines().zip(["secret", "readable", "secret", "new"]) {
+    for (line, name) in report.said.lines().zip(["secret", "readable", "secret", "new", "new", "array"]) {
         assert!(line.contains(&format!("{:?}", ErrorKind::PermissionDenied)), "{line}");
         assert!(line.contains(name), "{line}");
     }
-    assert_eq!(report.said.lines().count(), 4);
+    assert_eq!(report.said.lines().count(), 6);
     assert!(!folder.path().join("new").exists());
     Ok(())
 }

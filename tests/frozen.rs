@@ -74,7 +74,8 @@ fn vandalise(parent: &mut Parent) {
     }
 }
 
-/// Lets a vandal loose and compares the bytes again and again meanwhile. Returns how often each attempt succeeded.
+/// Lets a vandal loose and compares the bytes again and again meanwhile. Returns how often each attempt
+/// succeeded.
 fn compare_under_attack(frozen: &Frozen, expected: &[u8], path: &Path) -> Vec<(String, usize)> {
     const ROUNDS: usize = 8;
     let mut vandal = Process::start(role!(vandalise), &[path.to_str().unwrap(), &ROUNDS.to_string()]);

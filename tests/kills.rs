@@ -50,8 +50,8 @@ impl Progress {
         self.map.view().atomic::<u64>(0).unwrap().store(word, Ordering::Release).unwrap();
     }
 
-    /// Waits until the child has taken so many steps, or has ended too early. Without a pause: a kill at once strikes in
-    /// the middle of the next.
+    /// Waits until the child has taken so many steps, or has ended too early. Without a pause: a kill at once
+    /// strikes in the middle of the next.
     fn wait_for(&self, steps: usize, child: &mut Process) {
         let _watch = Watch::over("waiting for a child's steps");
         while self.get() < steps && !child.is_over() {

@@ -3,9 +3,9 @@
 //! One binary with two lives, told apart at the top of [`main`]:
 //!
 //! - the test runner (libtest's command line and output, through `libtest-mimic`);
-//! - a *role*: a child process that a test starts, to die of a signal, to be killed, or to serve a file system. Roles run
-//!   on the main thread of a fresh process, as a user's program does; a test function of the standard harness would run
-//!   on a helper thread, with the harness's words mixed into its output.
+//! - a *role*: a child process that a test starts, to die of a signal, to be killed, or to serve a file
+//!   system. Roles run on the main thread of a fresh process, as a user's program does; a test function of
+//!   the standard harness would run on a helper thread, with the harness's words mixed into its output.
 //!
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]

@@ -1,5 +1,5 @@
-//! Memory of special kinds: huge pages of either sort and the honest answer what there is, secret memory, maps that are
-//! sealed.
+//! Memory of special kinds: huge pages of either sort and the honest answer what there is, secret memory,
+//! maps that are sealed.
 
 use crate::support::huge_pool::{HUGE, HugePool};
 use crate::support::mount::Mount;
@@ -67,7 +67,8 @@ fn empty_pool_is_an_error_or_small_pages_as_was_asked() -> Verdict {
     Ok(())
 }
 
-/// Memory whose pages may be missing when they are touched is refused; a file of them is used by accesses that can fail.
+/// Memory whose pages may be missing when they are touched is refused; a file of them is used by accesses
+/// that can fail.
 fn pool_that_runs_empty_is_an_error_or_no_space() -> Verdict {
     let _pool = HugePool::with_free(2)?;
     let error = reserved().commitment(Commitment::NotCharged).memory(64 * HUGE).unwrap_err();

@@ -1,5 +1,6 @@
-//! The program on what only these tests can make: disks that fail and are full, devices, other users' files, and the
-//! kernel's own word on what it did. (What it does every day is tested beside it, in its own package.)
+//! The program on what only these tests can make: disks that fail and are full, devices, other users' files,
+//! and the kernel's own word on what it did. (What it does every day is tested beside it, in its own
+//! package.)
 
 use crate::support::failing_fs::{FailingFs, Operation, When};
 use crate::support::loop_device::LoopDevice;

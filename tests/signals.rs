@@ -25,7 +25,10 @@ suite!(
         handler_installed_later_that_does_not_chain_is_reported,
         thread_that_blocks_sigbus_is_reported_and_dies_of_a_fault,
     ],
-    roles: [play_alone, play_beside_us, fault_in_handler, fault_beneath_chain, fault_beneath_wall, fault_while_blocked],
+    roles: [
+        play_alone, play_beside_us, fault_in_handler, fault_beneath_chain, fault_beneath_wall,
+        fault_while_blocked,
+    ],
 );
 
 /// Plays a scenario by its name.

@@ -1,7 +1,9 @@
-//! Kill -9 at random moments: an array opens with a valid prefix, which holds at least what had been spilled or flushed.
+//! Kill -9 at random moments: an array opens with a valid prefix, which holds at least what had been spilled
+//! or flushed.
 //!
-//! A child takes seeded steps and counts them in a file; the test kills it, takes the same steps on a plain vector, and
-//! accepts what the array was before or after the step that was under way. The next child goes on with what was found.
+//! A child takes seeded steps and counts them in a file; the test kills it, takes the same steps on a plain
+//! vector, and accepts what the array was before or after the step that was under way. The next child goes on
+//! with what was found.
 
 use super::{Progress, number};
 use crate::support::process::{Ended, Parent, Process};
@@ -203,7 +205,9 @@ fn killed_writer_leaves_a_valid_prefix() {
             after.take(step, first);
             assert!(
                 model.allows(step, &after, &found),
-                "kill {kill} (headerless: {headerless}), at step {done} of seed {seed}, {step:?}: {} elements were found, \
+                "kill {kill} (headerless: {headerless}), at step {done} of seed {seed}, {step:?}: {} \
+                 elements \
+                 were found, \
                  {} to {} or {} to {} can be",
                 found.len(),
                 model.written,
@@ -222,14 +226,15 @@ fn killed_writer_leaves_a_valid_prefix() {
             model = Model { written: found.len(), elements: found, flushed };
         }
         println!(
-            "  {} kills (headerless: {headerless}) among {steps_taken} steps; {lost} elements waited in memory and were lost",
+            "  {} kills (headerless: {headerless}) among {steps_taken} steps; {lost} elements waited in \
+             memory and were lost",
             KILLS * random::effort()
         );
     }
 }
 
-/// The elements that a killed child left with how many of them are flushed (or nothing, if it had not even created the
-/// array), how many steps it took, and their seed.
+/// The elements that a killed child left with how many of them are flushed (or nothing, if it had not even
+/// created the array), how many steps it took, and their seed.
 type Aftermath = (Option<(Vec<u64>, usize)>, usize, u64);
 
 fn run_and_kill(headerless: bool, path: &Path, random: &mut Random) -> Aftermath {

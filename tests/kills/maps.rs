@@ -1,5 +1,5 @@
-//! Kill -9 at random moments of a process that uses a map in every way: what it stored is in the file, and the step that was
-//! under way is done, not done, or done in part.
+//! Kill -9 at random moments of a process that uses a map in every way: what it stored is in the file, and
+//! the step that was under way is done, not done, or done in part.
 
 use super::Progress;
 use crate::maps::{Actual, Model, Step, step};

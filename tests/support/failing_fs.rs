@@ -1,8 +1,8 @@
 //! A real file system made to fail: FUSE, with one file whose reads and writes fail when told to.
 //!
 //! ```text
-//!   test ── pread, mmap ──▶ kernel: page cache ── READ, WRITE ──▶ server process: bytes in memory, a plan of failures
-//!     └──── writes "read from 8192 5" into the file `control` ────────────▲
+//!   test ── pread, mmap ──▶ kernel: page cache ── READ, WRITE ──▶ server process: bytes, a plan of failures
+//!     └──── writes "read from 8192 5" into the file `control` ──────────▲
 //! ```
 //!
 //! The server is a process of its own. In the test's process it could deadlock: a page fault waits for the

@@ -1,9 +1,9 @@
 //! Child processes: this binary again, in a role.
 //!
-//! `run(role!(dies_by_store), &[])` runs a role to its end and reports how it ended and what it printed. [`Process`] is one
-//! to talk with, line by line over its stdin and stdout, and to kill. Children never outlive the runner: they die with
-//! the thread that started them. `MAPWRIGHT_TEST_RUNNER` is put before the command where the binary cannot be executed
-//! by itself (`qemu-aarch64-static -L …`).
+//! `run(role!(dies_by_store), &[])` runs a role to its end and reports how it ended and what it printed.
+//! [`Process`] is one to talk with, line by line over its stdin and stdout, and to kill. Children never
+//! outlive the runner: they die with the thread that started them. `MAPWRIGHT_TEST_RUNNER` is put before the
+//! command where the binary cannot be executed by itself (`qemu-aarch64-static -L …`).
 
 use super::suite::{Role, Suite};
 use rustix::process::{Resource, Rlimit, Signal};

@@ -57,8 +57,8 @@ impl Random {
     }
 }
 
-/// Checks a property of `cases` random values, from the `stream`-th generator of this run's seed. A value that fails is
-/// made as small as it can be.
+/// Checks a property of `cases` random values, from the `stream`-th generator of this run's seed. A value
+/// that fails is made as small as it can be.
 pub(crate) fn for_all<S: Strategy>(
     stream: u64,
     cases: u32,

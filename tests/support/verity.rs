@@ -12,7 +12,8 @@ pub(crate) fn enable(file: &File) -> io::Result<()> {
     // Version 1, SHA-256, blocks of 4096 bytes; no salt, no signature.
     let mut argument = [0u32; 32];
     argument[..3].copy_from_slice(&[1, 1, 4096]);
-    // SAFETY: the request reads the argument, which lives and is as long as it says, and follows no pointer in it.
+    // SAFETY: the request reads the argument, which lives and is as long as it says, and follows no pointer
+    // in it.
     let done = unsafe { libc::ioctl(file.as_raw_fd(), ENABLE, argument.as_ptr()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

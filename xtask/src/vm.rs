@@ -109,8 +109,10 @@ fn judge(console: &str, programs: usize) -> Result<Outcome> {
 /// The tests as programs that need nothing around them.
 fn static_programs(mut build: Command) -> Result<Vec<TestProgram>> {
     build.args(["test", "--no-run"]).args(ELSEWHERE).env("RUSTFLAGS", "-C target-feature=+crt-static");
-    // They travel through an emulated machine's memory: no more than a backtrace needs.
-    test_programs(build.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only"))
+    // They travel through an emulated machine's memory: no more than a backtrace needs. An emulated processor
+    // takes its time for each instruction: a little optimisation costs less than it saves.
+    build.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    test_programs(&mut build)
 }
 
 /// A program that may lie where only root's search path leads.

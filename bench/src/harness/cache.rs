@@ -51,7 +51,8 @@ impl Eviction {
             }
         }
         bail!(
-            "{left} pages of the file stay in memory after {ATTEMPTS} attempts: does somebody map it, or is it not on a disk?"
+            "{left} pages of the file stay in memory after {ATTEMPTS} attempts: does somebody map it, or is \
+             it not on a disk?"
         )
     }
 }

@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn a_ratio_compares_neighbours_and_not_medians() {
-        // The machine was ten times as slow in the first round and in the second; ours was twice as fast throughout.
+        // The machine was ten times as slow in the first round and in the second; ours was twice as fast
+        // throughout.
         let found = judged(vec![], &[100, 100, 10], &[200, 200, 20], &[100, 200, 20]);
         let slow = compared(&found[1]);
         assert_eq!((slow.ratio, slow.spread), (2.0, 0.0));

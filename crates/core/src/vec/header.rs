@@ -129,18 +129,7 @@ impl Header {
             return Ok(());
         }
         let (text, theirs) = (layout.to_string(), self.layout_text());
-        let common = text.bytes().zip(theirs.bytes()).take_while(|(ours, theirs)| ours == theirs).count();
-        let from = text[..common].rfind(['{', ',', '[']).map_or(0, |place| place + 1);
-        let difference = match (theirs.get(from..), text.get(from..)) {
-            (Some(there), Some(here)) if from > 0 => {
-                format!(
-                    "; they differ where it has `{}` and `{}` was asked for",
-                    first_part(there),
-                    first_part(here)
-                )
-            }
-            _ => String::new(),
-        };
+        let difference = difference(&theirs, &text);
         Err(format!(
             "its elements are `{theirs}` ({} bytes, aligned to {}), not `{text}` ({} bytes, aligned to \
              {}){difference}",
@@ -176,6 +165,25 @@ impl Header {
         let checked = bytes[..std::mem::offset_of!(Self, checksum)].iter().chain(&bytes[TEXT..]);
         checked.for_each(|&byte| sum.byte(byte));
         sum.finish()
+    }
+}
+
+/// Says where two layouts part ways; nothing where that is at their beginning.
+fn difference(theirs: &str, ours: &str) -> String {
+    let common = ours.bytes().zip(theirs.bytes()).take_while(|(ours, theirs)| ours == theirs).count();
+    let before = ours.get(..common).unwrap_or_default();
+    let Some(from) = before.rfind(['{', ',', '[', ';']).map(|place| place + 1) else { return String::new() };
+    let (there, here) = (first_part(&theirs[from..]), first_part(&ours[from..]));
+    if there != here {
+        return format!("; they differ where it has `{there}` and `{here}` was asked for");
+    }
+    // One goes on where the other ends.
+    let more =
+        |text: &str| text[from + there.len()..].strip_prefix(',').map(|rest| first_part(rest).to_owned());
+    match (more(theirs), more(ours)) {
+        (None, Some(more)) => format!("; it has nothing after `{there}`, where `{more}` was asked for"),
+        (Some(more), None) => format!("; after `{there}` it has `{more}`, which was not asked for"),
+        _ => String::new(),
     }
 }
 
@@ -288,6 +296,32 @@ mod tests {
             "cannot open \"x\": its elements are `{id:u64@0,price:f64@8;size=16,align=8}` (16 bytes, \
              aligned to 8), not `{id:u64@0,price:[f32;2]@8;size=16,align=8}` (16 bytes, aligned to 8); they \
              differ where it has `price:f64@8` and `price:[f32;2]@8` was asked for"
+        );
+        let says = |there: &Layout, here: &Layout| {
+            let message = Header::new(there, 0).check(here, "\"x\"").unwrap_err().to_string();
+            message.rsplit_once("; ").unwrap().1.to_owned()
+        };
+        type Shorter = [Old; 2];
+        type Longer = [Old; 3];
+        assert_eq!(
+            says(&Shorter::STRUCTURE, &Longer::STRUCTURE),
+            "they differ where it has `2` and `3` was asked for"
+        );
+        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, Plain)]
+        #[plain(crate = "crate")]
+        #[repr(C)]
+        struct More {
+            id: u64,
+            price: f64,
+            venue: [u8; 8],
+        }
+        assert_eq!(
+            says(&Old::STRUCTURE, &More::STRUCTURE),
+            "it has nothing after `price:f64@8`, where `venue:[u8;8]@16` was asked for"
+        );
+        assert_eq!(
+            says(&More::STRUCTURE, &Old::STRUCTURE),
+            "after `price:f64@8` it has `venue:[u8;8]@16`, which was not asked for"
         );
         let error = Header::new(&u64::STRUCTURE, 0).check(&i64::STRUCTURE, "\"x\"").unwrap_err();
         assert_eq!(
