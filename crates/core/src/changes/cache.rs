@@ -338,8 +338,10 @@ mod tests {
         let inside = cache_usage(&file, 5000..(8 << 20) + 1).unwrap();
         assert_eq!(inside.cached, Some(inside.pages));
         assert_eq!(cache_usage(&file, ..4096).unwrap().cached, Some(0));
-        let after = evict(&file, ..).unwrap();
-        assert_eq!((after.cached, after.pages), (Some(0), 2304));
+        // A page that the kernel has in its hands at this moment stays; the next attempt finds it free.
+        let left = || evict(&file, ..).unwrap();
+        let after = (0..1000).map(|_| left()).find(|usage| usage.cached == Some(0)).unwrap();
+        assert_eq!(after.pages, 2304);
     }
 
     #[test]

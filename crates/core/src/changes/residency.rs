@@ -292,15 +292,18 @@ mod tests {
         let locked: Vec<_> =
             picture.ranges().filter(|run| run.state.is_locked()).map(|run| run.range).collect();
         assert!(locked.len() == 1 && locked[0] == (2 * PAGE..3 * PAGE), "{locked:?}");
-        // The kernel marks a large folio only where all of it is locked at once.
-        let map = Map::of(&file).unwrap();
-        let whole = Pages::small_of_map(&map, crate::Span::new(0, 8 * 4096).unwrap()).unwrap();
-        whole.lock(kernel::OnFault::No).unwrap();
-        let seen_from_outside = residency_in_detail(&file, ..).unwrap();
-        match seen_from_outside.why_untold(Question::Locked) {
-            None => assert_eq!(seen_from_outside.totals().locked, 8),
-            Some(why) => skip("locked_pages_are_found (from outside)", why),
+        if let Some(why) = residency_in_detail(&file, ..).unwrap().why_untold(Question::Locked) {
+            return skip("locked_pages_are_found (from outside)", why);
         }
+        // The kernel marks a large folio only where all of it is locked at once, and passes over one that it is
+        // busy with; it marks it at another attempt.
+        let seen_from_outside = || {
+            let map = Map::of(&file).unwrap();
+            let whole = Pages::small_of_map(&map, crate::Span::new(0, 8 * 4096).unwrap()).unwrap();
+            whole.lock(kernel::OnFault::No).unwrap();
+            residency_in_detail(&file, ..).unwrap().totals().locked
+        };
+        assert!((0..1000).any(|_| seen_from_outside() == 8), "locked pages are never seen from outside");
     }
 
     proptest! {
