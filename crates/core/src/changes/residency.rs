@@ -295,8 +295,8 @@ mod tests {
         if let Some(why) = residency_in_detail(&file, ..).unwrap().why_untold(Question::Locked) {
             return skip("locked_pages_are_found (from outside)", why);
         }
-        // The kernel marks a large folio only where all of it is locked at once, and passes over one that it is
-        // busy with; it marks it at another attempt.
+        // The kernel marks a large folio only where all of it is locked at once, and passes over one that it
+        // is busy with; it marks it at another attempt.
         let seen_from_outside = || {
             let map = Map::of(&file).unwrap();
             let whole = Pages::small_of_map(&map, crate::Span::new(0, 8 * 4096).unwrap()).unwrap();
