@@ -388,7 +388,7 @@ impl<T: Made> World<T> {
         let (len, last) = (self.model.len(), self.model.last().copied());
         let real = self.real();
         assert_eq!((real.len(), real.is_empty()), (len, len == 0));
-        assert!(real.flushed_len() <= len && real.capacity() >= len);
+        assert!(real.flushed_len() <= len);
         assert_eq!(len.checked_sub(1).map(|at| real.get(at).expect("the last element is there")), last);
     }
 
