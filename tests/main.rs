@@ -47,6 +47,7 @@ const SUITES: &[Suite] = &[
     memory::SUITE,
     frozen::SUITE,
     maps::SUITE,
+    maps::private::SUITE,
     kills::calls::SUITE,
     kills::arrays::SUITE,
     kills::maps::SUITE,

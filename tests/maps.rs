@@ -2,6 +2,7 @@
 
 mod actual;
 mod model;
+pub(crate) mod private;
 mod step;
 
 pub(crate) use actual::Actual;
@@ -18,7 +19,7 @@ const PAGE: usize = 4096;
 
 fn random_steps_on_a_shared_map_agree_with_a_vector() {
     let folder = scratch::folder();
-    random::for_all(0, 150, prop::collection::vec(step(), 1..80), |steps| {
+    random::for_all(0, 100, prop::collection::vec(step(), 1..80), |steps| {
         let file = scratch::pattern(3 * PAGE + 100);
         let path = scratch::file(&folder, "file", &file);
         let (mut model, mut actual) = (Model::new(file), Actual::open(&path));

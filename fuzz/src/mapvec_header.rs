@@ -20,7 +20,7 @@ pub struct Forgery {
     base: Base,
     damage: Vec<(u16, u8)>,
     /// Cuts the file, or makes it longer with zeros.
-    len: Option<u16>,
+    len: Option<Length>,
     count: Option<Count>,
     is_summed_again: bool,
     element: Element,
@@ -35,9 +35,18 @@ enum Base {
     Triples { count: u8 },
 }
 
+/// How long the file is: numbers beside the right one are where mistakes are.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Length {
+    Of(u16),
+    Beside(i8),
+}
+
 /// What the count says.
 #[derive(Arbitrary, Debug)]
 enum Count {
+    /// Beside what the file has room for, with its check.
+    Beside(i8),
     /// A number with the check that belongs to it.
     Checked(u64),
     Small(u16),
@@ -46,6 +55,8 @@ enum Count {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Element {
+    /// What the file was made with.
+    TheSame,
     Byte,
     Word,
     Triple,
@@ -67,10 +78,25 @@ pub fn check(forgery: &Forgery) {
     let path = scratch.path("array");
     let bytes = forgery.make(&path);
     fs::write(&path, &bytes).expect("room for a small file");
-    match forgery.element {
-        Element::Byte => open::<u8>(&scratch, &path, &bytes, forgery.mode),
+    let element = match forgery.element {
+        Element::TheSame => forgery.base.element(),
+        other => other,
+    };
+    match element {
+        Element::TheSame | Element::Byte => open::<u8>(&scratch, &path, &bytes, forgery.mode),
         Element::Word => open::<u64>(&scratch, &path, &bytes, forgery.mode),
         Element::Triple => open::<[u8; 3]>(&scratch, &path, &bytes, forgery.mode),
+    }
+}
+
+impl Base {
+    /// What it is made with.
+    fn element(&self) -> Element {
+        match self {
+            Self::Noise(_) | Self::Bytes { .. } => Element::Byte,
+            Self::Words { .. } => Element::Word,
+            Self::Triples { .. } => Element::Triple,
+        }
     }
 }
 
@@ -84,15 +110,26 @@ impl Forgery {
             Base::Triples { count } => array(path, (0..*count).map(|it| [it; 3]).collect()),
         };
         if let Some(len) = self.len {
-            bytes.resize(len.into(), 0);
+            let len = match len {
+                Length::Of(len) => len.into(),
+                Length::Beside(change) => bytes.len().saturating_add_signed(change.into()),
+            };
+            bytes.resize(len, 0);
         }
         for &(place, change) in &self.damage {
             if let Some(byte) = bytes.get_mut(usize::from(place)) {
                 *byte ^= change;
             }
         }
+        let size = match self.base.element() {
+            Element::TheSame | Element::Byte => 1,
+            Element::Word => 8,
+            Element::Triple => 3,
+        };
+        let held = u64::try_from(bytes.len().saturating_sub(HEADER) / size).expect("a small file");
         if let (Some(count), Some(word)) = (&self.count, bytes.get_mut(128..136)) {
             let count = match *count {
+                Count::Beside(change) => checked(held.saturating_add_signed(change.into())),
                 Count::Checked(number) => checked(number & NUMBER),
                 Count::Small(number) => checked(number.into()),
                 Count::Raw(word) => word,

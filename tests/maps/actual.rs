@@ -160,7 +160,8 @@ impl Actual {
     }
 }
 
-fn first_difference(what: &str, seen: &[u8], expected: &[u8]) -> Result<(), String> {
+/// Says where bytes differ from what they should be.
+pub(super) fn first_difference(what: &str, seen: &[u8], expected: &[u8]) -> Result<(), String> {
     if seen == expected {
         return Ok(());
     }

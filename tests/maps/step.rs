@@ -62,13 +62,13 @@ impl Place {
 }
 
 /// A number of bytes, often on the edge of a page.
-fn length() -> impl Strategy<Value = usize> + Clone {
+pub(super) fn length() -> impl Strategy<Value = usize> + Clone {
     let edge =
         (0..=LONGEST / PAGE, 0usize..3).prop_map(|(page, near)| (page * PAGE + near).saturating_sub(1));
     prop_oneof![2 => 0..LONGEST, 3 => edge.prop_map(|length| length.min(LONGEST))]
 }
 
-fn place() -> impl Strategy<Value = Place> + Clone {
+pub(super) fn place() -> impl Strategy<Value = Place> + Clone {
     let short = prop_oneof![0usize..200, 0..3 * PAGE, length()];
     (length(), short).prop_map(|(at, len)| Place { at, len })
 }

@@ -21,6 +21,9 @@ use crate::width::{narrow, wide};
 /// What is read at once of things that have no length.
 const PIECE: usize = 256 << 10;
 
+/// How much a pipe is made to hold: what everybody may ask for.
+const PIPE: usize = 1 << 20;
+
 /// Write the bytes of targets to stdout.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -90,9 +93,11 @@ fn is_cached(file: &File, bytes: &Range<u64>) -> bool {
 /// Lends pages of the cache to a pipe without copying them (measured: 3 times less processor time than read
 /// and write). Returns how far it came: to the end, or to where the file system has no more to lend.
 fn splice(file: &File, bytes: &Range<u64>, out: &File) -> Result<u64, Failure> {
+    // A pipe holds 64 KiB unless it is told otherwise, and each time it is full somebody has to be woken.
+    let _holds_less = rustix::pipe::fcntl_setpipe_size(out, PIPE);
     let mut at = bytes.start;
     while at < bytes.end {
-        let len = narrow(bytes.end - at).min(PIECE);
+        let len = narrow(bytes.end - at).min(PIPE);
         match rustix::pipe::splice(file, Some(&mut at), out, None, len, SpliceFlags::MORE) {
             Ok(0) | Err(Errno::INVAL | Errno::AGAIN) => break,
             Ok(_) | Err(Errno::INTR) => {}

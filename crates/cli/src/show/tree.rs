@@ -41,8 +41,8 @@ fn remarks(sum: &Sum, width: usize) -> Vec<Line> {
         remarks.push(format!("{} in write-back", words::bytes(sum.writeback)));
     }
     if sum.hidden > 0 {
-        let files = words::counted(sum.hidden, "file");
-        remarks.push(format!("{files} of which the kernel tells only the owner what is in memory"));
+        let files = words::count(sum.hidden);
+        remarks.push(format!("of {files} the kernel tells only the owner what is in memory"));
     }
     crate::ui::wrapped(Ink::Dim, &remarks.join(", "), width)
 }
@@ -101,33 +101,27 @@ impl Tree {
     fn file(&mut self, file: &FileItem, branch: &Branch) {
         let own = file.path.file_name().unwrap_or(file.path.as_os_str());
         let text = Line::of(Ink::Dim, &branch.own).and(Ink::Plain, name(own));
-        match (file.again, file.hidden) {
-            (true, _) => self.table.row([
-                Line::empty(),
-                Line::empty(),
-                Line::empty(),
-                Line::empty(),
-                text.and(Ink::Dim, "  (same file as above)"),
-            ]),
-            (_, Some(_)) => self.table.row([
-                Line::of(Ink::Dim, "?"),
-                words::bytes(file.sum.size).into(),
-                Line::empty(),
-                Line::empty(),
-                text,
-            ]),
-            _ => self.row(&file.sum, text),
+        if file.again {
+            let nothing = std::iter::repeat_n(Line::empty(), 4);
+            self.table.row(nothing.chain([text.and(Ink::Dim, "  (same file as above)")]));
+        } else {
+            self.row(&file.sum, text);
         }
     }
 
     fn row(&mut self, sum: &Sum, text: Line) {
-        let (cached, all) = (words::approximately(sum.cached), words::approximately(sum.pages));
+        let all = Line::of(Ink::Dim, words::bytes(sum.pages));
+        if sum.files > 0 && sum.hidden == sum.files {
+            self.table.row([Line::of(Ink::Dim, "?"), all, Line::empty(), Line::empty(), text]);
+            return;
+        }
         let ink = if sum.cached == 0 { Ink::Dim } else { Ink::Plain };
+        let (cached, pages) = (words::approximately(sum.cached), words::approximately(sum.pages));
         self.table.row([
             Line::of(ink, words::bytes(sum.cached)),
-            Line::of(Ink::Dim, words::bytes(sum.pages)),
+            all,
             Line::of(ink, words::share(sum.cached, sum.pages)),
-            bar(Ink::Cached, cached, all, BAR, self.charset),
+            bar(Ink::Cached, cached, pages, BAR, self.charset),
             text,
         ]);
     }
@@ -136,4 +130,50 @@ impl Tree {
 fn last_part(item: &Item) -> String {
     let path = item.path();
     name(path.file_name().unwrap_or(path.as_os_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, pages: u64, cached: u64, hidden: u64) -> Item {
+        let sum = Sum { files: 1, size: pages, pages, cached, hidden, ..Sum::default() };
+        Item::File(FileItem { path: path.into(), again: false, sum, survey: None, hidden: None })
+    }
+
+    fn folder(path: &str, items: Vec<Item>) -> FolderItem {
+        let mut sum = Sum::default();
+        items.iter().for_each(|item| sum += item.sum());
+        FolderItem { path: path.into(), sum, items }
+    }
+
+    fn drawn(folder: &FolderItem, depth: usize, most: usize) -> Vec<String> {
+        draw(folder, depth, most, Charset::Ascii, 80).iter().map(Line::plain).collect()
+    }
+
+    #[test]
+    fn entries_hang_from_their_folders() {
+        let inner = folder("top/in", vec![file("top/in/a", 8192, 4096, 0)]);
+        let top = folder("top", vec![Item::Folder(inner), file("top/b", 4096, 0, 0)]);
+        assert_eq!(
+            drawn(&top, 2, 9),
+            [
+                "in memory      of",
+                "    4 KiB  12 KiB  33 %  ####        top/",
+                "    4 KiB   8 KiB  50 %  #####       |- in/",
+                "    4 KiB   8 KiB  50 %  #####       |  `- a",
+                "      0 B   4 KiB   0 %              `- b",
+                "2 files",
+            ]
+        );
+        assert_eq!(drawn(&top, 1, 9).len(), 5);
+        assert!(drawn(&top, 1, 1)[3].ends_with("`- 1 more (--all)"));
+    }
+
+    #[test]
+    fn what_the_kernel_hides_is_a_question_mark_and_not_nothing() {
+        let lines = drawn(&folder("top", vec![file("top/a", 4096, 0, 1)]), 1, 9);
+        assert_eq!(lines[1..3], ["        ?  4 KiB  top/", "        ?  4 KiB  `- a"]);
+        assert!(lines[3].starts_with("1 file, of 1 the kernel tells only"), "{lines:?}");
+    }
 }

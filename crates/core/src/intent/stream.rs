@@ -1,7 +1,7 @@
 //! All bytes of a view in order, as fast as the device gives them.
 //!
 //! Window by window the page cache is asked: what it holds is copied from the map, what it does not hold is
-//! read past it, by direct reads of which 16 MiB are in flight (measured: 2.9 GB/s where plain mmap gives 0.9
+//! read past it, by direct reads of which 32 MiB are in flight (measured: 2.9 GB/s where plain mmap gives 0.9
 //! to 2.3, depending on the device's read-ahead setting, on which direct reads do not depend). They leave the
 //! page cache as it was, so there is nothing to drop behind. Where a file cannot be read directly, or on
 //! request ([`StreamOptions::fill_cache`]), a helper thread populates the map ahead of the reader instead.
@@ -21,8 +21,10 @@ use crate::view::View;
 /// One direct read.
 const SLOT: usize = 2 << 20;
 
-/// How many direct reads are in flight.
-const SLOTS: usize = 8;
+/// How many direct reads are in flight. The reader takes them in the file's order: reads that end early wait
+/// for their turn, and the device still has enough to do (measured: 8 of them reach 0.85 of what it gives, 16
+/// all).
+const SLOTS: usize = 16;
 
 /// How much is copied from the map at once: fits into a core's own cache beside the consumer's data.
 const COPY: usize = 256 << 10;

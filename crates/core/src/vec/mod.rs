@@ -134,26 +134,24 @@ impl<T: Plain> MapVec<T> {
     /// go on waiting then, and the new one is not in the array.
     #[inline]
     pub fn push(&mut self, value: T) -> Result<()> {
-        match self.tail.slots.get_mut(self.tail.len) {
-            Some(slot) => {
-                *slot = value;
-                self.tail.len += 1;
-                Ok(())
-            }
-            None => self.push_after_spill(value),
+        if self.tail.len == self.tail.slots.len() {
+            self.make_room()?;
         }
+        self.tail.slots[self.tail.len] = value;
+        self.tail.len += 1;
+        Ok(())
     }
 
+    /// Empties the tail. It is not given the element that needs room: whatever might be handed over in memory
+    /// is written there by every push, and loading it again at once costs five times the push.
     #[cold]
     #[inline(never)]
-    fn push_after_spill(&mut self, value: T) -> Result<()> {
+    fn make_room(&mut self) -> Result<()> {
         self.spill()?;
         if self.tail.slots.is_empty() {
             self.tail.slots =
                 zeroed(TAIL_BYTES / size_of::<T>(), "append to", &self.body)?.into_boxed_slice();
         }
-        self.tail.slots[0] = value;
-        self.tail.len = 1;
         Ok(())
     }
 
@@ -170,18 +168,15 @@ impl<T: Plain> MapVec<T> {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn extend_from_slice(&mut self, values: &[T]) -> Result<()> {
-        let Some((first, rest)) = values.split_first() else { return Ok(()) };
         if values.len() > self.tail.slots.len() - self.tail.len {
             self.spill()?;
             if size_of_val(values) >= TAIL_BYTES {
                 return self.body.append(values.as_bytes());
             }
-            self.push_after_spill(*first)?;
-        } else {
-            self.push(*first)?;
+            self.make_room()?;
         }
-        let end = self.tail.len + rest.len();
-        self.tail.slots[self.tail.len..end].copy_from_slice(rest);
+        let end = self.tail.len + values.len();
+        self.tail.slots[self.tail.len..end].copy_from_slice(values);
         self.tail.len = end;
         Ok(())
     }

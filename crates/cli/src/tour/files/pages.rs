@@ -1,7 +1,5 @@
 //! Where a file's pages are, and what it takes to get them.
 
-use std::fs::File;
-
 use mapwright::Map;
 
 use super::scan::Subject;
@@ -23,15 +21,14 @@ const PAGE: usize = 4096;
 /// Moves pages in and out of memory, and shows where they are.
 pub(super) fn look(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failure> {
     stage.doing("looking at pages");
-    let file = subject.file()?;
     let quarter = subject.len / 4 / PAGE * PAGE;
     let mut scene = Scene::new("Where its pages are").code("residency(&file, ..)?.ranges()");
-    scene = scene.strip("as it was left by the sums and searches", cells(&file, subject)?);
-    mapwright::evict(&file, ..)?;
-    scene = scene.strip("evicted", cells(&file, subject)?);
+    scene = scene.strip("as it was left by the sums and searches", cells(subject)?);
+    subject.map.evict(..)?;
+    scene = scene.strip("evicted", cells(subject)?);
 
-    mapwright::warm(&file, ..wide(quarter), |_| std::ops::ControlFlow::Continue(()))?;
-    let touched = touch(&subject.map()?, quarter * 2, quarter)?;
+    mapwright::warm(&subject.file, ..wide(quarter), |_| std::ops::ControlFlow::Continue(()))?;
+    let touched = touch(&subject.map, quarter * 2, quarter)?;
     if !subject.is_visitors {
         make_dirty(subject, subject.len / 8)?;
     }
@@ -44,12 +41,12 @@ pub(super) fn look(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failu
         if subject.is_visitors { "" } else { "Last, numbers were stored into the last eighth of the file." },
     );
     let strip = if subject.is_visitors { "warmed, touched" } else { "warmed, touched, stored into" };
-    stage.show(scene.says(says).strip(strip, cells(&file, subject)?))
+    stage.show(scene.says(says).strip(strip, cells(subject)?))
 }
 
-fn cells(file: &File, subject: &Subject) -> Result<Vec<Cell>, Failure> {
+fn cells(subject: &Subject) -> Result<Vec<Cell>, Failure> {
     let range = ByteRange { from: 0, to: Some(wide(subject.len)) };
-    Ok(Survey::of(file, &subject.path, range, Detail::Counted)?.cells(CELLS).0)
+    Ok(Survey::of(&subject.file, &subject.path, range, Detail::Counted)?.cells(CELLS).0)
 }
 
 /// Touches one byte of each page of a part, as a program does that knows nothing of pages.

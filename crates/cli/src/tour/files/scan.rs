@@ -1,7 +1,7 @@
 //! Reading all of a file: sums and searches, in memory and from the disk.
 
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use mapwright::{Map, MapOptions};
@@ -22,11 +22,14 @@ const ROUNDS: usize = 3;
 /// How long a literal is searched for in a visitor's file.
 const LITERAL: usize = 16;
 
-/// The file that is read: the visitor's own, or the one that the tour has filled.
+/// The file that is read: the visitor's own, or the one that the tour has filled. Mapped once, and opened
+/// once for read(2), as a program does that works with it for a while.
 pub(super) struct Subject {
     pub(super) path: PathBuf,
     pub(super) len: usize,
     pub(super) is_visitors: bool,
+    pub(super) map: Map,
+    pub(super) file: File,
 }
 
 impl Subject {
@@ -39,32 +42,24 @@ impl Subject {
             return Err(Failure::new(what).advice("the tour needs a file of 1 MiB or more"));
         }
         let len = len.min(narrow(stage.ground().size()));
-        Ok(Some(Self { path: path.to_owned(), len, is_visitors: true }))
+        Ok(Some(Self { is_visitors: true, ..Self::own(path.to_owned(), len)? }))
     }
 
     /// Takes a file that the tour has filled with numbers.
-    pub(super) fn own(path: PathBuf, len: usize) -> Self {
-        Self { path, len, is_visitors: false }
-    }
-
-    /// Maps it for reading.
-    pub(super) fn map(&self) -> Result<Map, Failure> {
-        Ok(MapOptions::new().len(self.len).open(&self.path)?)
-    }
-
-    /// Opens it for reading.
-    pub(super) fn file(&self) -> Result<File, Failure> {
-        File::open(&self.path).map_err(|cause| Failure::os("open", quoted(&self.path), cause))
+    pub(super) fn own(path: PathBuf, len: usize) -> Result<Self, Failure> {
+        let file = File::open(&path).map_err(|cause| Failure::os("open", quoted(&path), cause))?;
+        let map = MapOptions::new().len(len).open(&path)?;
+        Ok(Self { path, len, is_visitors: false, map, file })
     }
 
     /// Reads it from the beginning to the end, a piece at a time, until `each` has had enough.
     fn read(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Failure> {
         let refused = |cause| Failure::os("read", quoted(&self.path), cause);
-        let (mut file, mut piece, mut left) = (self.file()?, vec![0; PIECE], self.len);
-        while left > 0 {
-            let piece = &mut piece[..PIECE.min(left)];
-            file.read_exact(piece).map_err(refused)?;
-            left -= piece.len();
+        let (mut piece, mut at) = (vec![0; PIECE], 0);
+        while at < self.len {
+            let piece = &mut piece[..PIECE.min(self.len - at)];
+            self.file.read_exact_at(piece, wide(at)).map_err(refused)?;
+            at += piece.len();
             if each(piece) {
                 return Ok(());
             }
@@ -93,8 +88,7 @@ pub(super) fn sum(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failur
 }
 
 fn sum_by_stream(subject: &Subject) -> Result<(u64, u64), Failure> {
-    let map = subject.map()?;
-    let (mut stream, mut sum) = (map.view().stream(), 0u64);
+    let (mut stream, mut sum) = (subject.map.view().stream(), 0u64);
     while let Some(chunk) = stream.next_chunk() {
         sum = sum.wrapping_add(numbers::sum(chunk?));
     }
@@ -116,7 +110,7 @@ pub(super) fn search(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Fai
     let mut literal = vec![0; if subject.is_visitors { LITERAL } else { 8 }];
     // One of our numbers, whose lowest byte is not 0: its bytes stand nowhere else.
     let place = ((subject.len / 8 / 16 * 15) | 0xa5) * 8;
-    subject.map()?.view().copy_to(place, &mut literal)?;
+    subject.map.view().copy_to(place, &mut literal)?;
     let duel = in_turn(ROUNDS, || find_in_map(subject, &literal), || find_by_read(subject, &literal))?;
     let found =
         duel.result.map_or_else(|| "nowhere".to_owned(), |at| format!("at byte {}", words::count(wide(at))));
@@ -136,7 +130,7 @@ pub(super) fn search(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Fai
 }
 
 fn find_in_map(subject: &Subject, literal: &[u8]) -> Result<(u64, Option<usize>), Failure> {
-    let found = subject.map()?.view().find(literal)?;
+    let found = subject.map.view().find(literal)?;
     Ok((wide(found.map_or(subject.len, |at| at + literal.len())), found))
 }
 
@@ -160,9 +154,8 @@ fn find_by_read(subject: &Subject, literal: &[u8]) -> Result<(u64, Option<usize>
 /// Adds all numbers up from the disk.
 pub(super) fn cold(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failure> {
     stage.doing("reading from the disk");
-    let file = subject.file()?;
     let cost = |way: fn(&Subject) -> Result<(u64, u64), Failure>| {
-        mapwright::evict(&file, ..)?;
+        subject.map.evict(..)?;
         Cost::of(|| way(subject))
     };
     let (ours, sum) = cost(sum_by_stream)?;
@@ -179,8 +172,7 @@ pub(super) fn cold(stage: &mut Stage<'_>, subject: &Subject) -> Result<(), Failu
 
 /// As mmap(2) is used where nobody says what will be read: page by page, as they come.
 fn sum_by_touch(subject: &Subject) -> Result<(u64, u64), Failure> {
-    let map = subject.map()?;
-    let (mut chunks, mut sum) = (map.view().chunks(64 << 10), 0u64);
+    let (mut chunks, mut sum) = (subject.map.view().chunks(64 << 10), 0u64);
     while let Some(chunk) = chunks.next_chunk() {
         sum = sum.wrapping_add(numbers::sum(chunk?));
     }

@@ -43,7 +43,7 @@ pub(super) fn sort(stage: &mut Stage<'_>) -> Result<(), Failure> {
         words::count(count)
     );
     let scene = Scene::new("Sort records in place")
-        .code("options.sort_into(SortInto::SameFile).open(path)?.sort()?")
+        .code("options.sort_into(SortInto::SameFile).open(path)?.sort_unstable()?")
         .says(says);
     stage.show(scene.ours("mapwright", our_cost).beside("read, sort, write", their_cost))
 }
@@ -51,7 +51,7 @@ pub(super) fn sort(stage: &mut Stage<'_>) -> Result<(), Failure> {
 /// Sorts, and returns the first record for comparison.
 fn in_place(path: &Path) -> Result<(u64, Option<Record>), Failure> {
     let mut records = MapVecOptions::new().sort_into(SortInto::SameFile).open::<Record>(path)?;
-    records.sort()?;
+    records.sort_unstable()?;
     let first = records.get(0)?;
     let len = records.len();
     records.close()?;
