@@ -19,6 +19,7 @@ use rustix::fs::OFlags;
 use crate::error::Result;
 use crate::map::{ForkPolicy, HugePages, MapOptions, Memory};
 use crate::sys::file;
+use crate::sys::fork::{self, Generation};
 
 /// Offsets, lengths and addresses of direct reads are multiples of this: the largest logical block size in
 /// use.
@@ -42,6 +43,8 @@ pub(crate) struct Reader {
     slot_len: usize,
     slots: Vec<Slot>,
     in_flight: usize,
+    /// The process whose reads they are: a forked child shares the queues with it, and has no buffers.
+    owner: Generation,
 }
 
 // SAFETY: the pointer leads into memory that the reader owns; nothing of it belongs to a thread.
@@ -71,8 +74,13 @@ impl Reader {
         let options = MapOptions::new().huge_pages(HugePages::Transparent).fork(ForkPolicy::DontFork);
         let mut memory = options.memory(slots * slot_len)?;
         let start = NonNull::from(&mut *memory).cast::<u8>();
-        let slots = vec![Slot::Free; slots];
-        Ok(Self { ring: Some(ring), memory: Some(memory), start, slot_len, slots, in_flight: 0 })
+        let (slots, owner) = (vec![Slot::Free; slots], fork::generation());
+        Ok(Self { ring: Some(ring), memory: Some(memory), start, slot_len, slots, in_flight: 0, owner })
+    }
+
+    /// Whether this process made it. A child that inherited it must neither queue nor wait.
+    pub(crate) fn is_here(&self) -> bool {
+        self.owner == fork::generation()
     }
 
     pub(crate) fn slots(&self) -> usize {
@@ -90,6 +98,7 @@ impl Reader {
 
     /// Queues a read into a free slot; [`submit`](Self::submit) hands it to the kernel.
     pub(crate) fn queue(&mut self, slot: usize, file: BorrowedFd<'_>, offset: u64, len: usize) {
+        assert!(self.is_here(), "a child does not read into its parent's buffers");
         assert_eq!(self.slots[slot], Slot::Free, "a slot is read into once at a time");
         assert!(len <= self.slot_len, "{len} bytes do not fit into a slot of {}", self.slot_len);
         let target = self.slot_start(slot).as_ptr();
@@ -131,6 +140,11 @@ impl Reader {
         self.result(slot).expect("the slot is done")
     }
 
+    /// Whether a slot's read has completed.
+    pub(crate) fn is_done(&self, slot: usize) -> bool {
+        matches!(self.slots[slot], Slot::Done(_))
+    }
+
     /// Returns the result of a slot whose read has completed.
     pub(crate) fn result(&self, slot: usize) -> Option<io::Result<usize>> {
         match self.slots[slot] {
@@ -145,6 +159,7 @@ impl Reader {
     #[allow(clippy::disallowed_methods, reason = "a completed slot is private memory that nobody writes")]
     pub(crate) fn bytes(&self, slot: usize) -> &[u8] {
         let Slot::Done(result) = self.slots[slot] else { return &[] };
+        assert!(self.is_here(), "a child does not have its parent's buffers");
         let len = usize::try_from(result).unwrap_or(0).min(self.slot_len);
         // SAFETY: the read has completed, so the kernel is done with the slot (invariant 1); the bytes are
         // initialised (zeroed by the kernel when the memory was made) and change only through `&mut
@@ -177,6 +192,10 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        if !self.is_here() {
+            // The reads are the parent's, and so are their completions: taking one would leave it waiting.
+            return;
+        }
         while self.in_flight > 0 {
             if self.submit(self.in_flight).is_err() {
                 // The kernel may still write: the memory can never be reused.

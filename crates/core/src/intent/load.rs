@@ -1,15 +1,16 @@
 //! Whole files, read: what is too small to be worth mapping, or cannot be mapped at all.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::error::{Error, Result, quoted};
-use crate::sys::file::{self, Kind};
+use crate::sys::file;
 
-/// Read first, before the file's size is asked: most small files end within, and asking costs a call.
-const FIRST: usize = 64 << 10;
+/// How much room is made first where nobody knows how much will come.
+const PIECE: usize = 64 << 10;
 
 /// Reads a whole file into memory.
 ///
@@ -30,14 +31,20 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let file = opened.map_err(|cause| Error::os("open", quoted(path), cause))?;
     let refused = |cause| Error::os("read", quoted(path), cause);
-    let mut bytes = Vec::with_capacity(FIRST);
+    let expected = expect(&file).map_err(refused)?;
+    let mut bytes = Vec::new();
+    // One byte more than is expected: the read that comes back without it has seen the end.
+    let mut room = if expected.len == 0 { PIECE } else { expected.len.saturating_add(1) };
     loop {
         if bytes.len() == bytes.capacity() {
-            make_room(&file, &mut bytes).map_err(refused)?;
+            let short = |_| refused(std::io::Error::from_raw_os_error(libc::ENOMEM));
+            bytes.try_reserve_exact(room).map_err(short)?;
+            room = bytes.capacity();
         }
         let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)));
         // Only a read of nothing ends a file: /proc and FUSE files give less than was asked for on the way.
-        if read.map_err(|cause| refused(cause.into()))? == 0 {
+        let read = read.map_err(|cause| refused(cause.into()))?;
+        if read == 0 || (read == expected.len && bytes.len() == read && expected.is_stored) {
             break;
         }
     }
@@ -47,17 +54,20 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes room for the rest of the file and one byte more, which the read that finds the end needs.
-fn make_room(file: &rustix::fd::OwnedFd, bytes: &mut Vec<u8>) -> std::io::Result<()> {
-    use std::os::fd::AsFd;
-    let rest = match file::describe(file.as_fd())?.kind {
-        Kind::Regular { len } | Kind::Block { len } => {
-            usize::try_from(len).unwrap_or(usize::MAX).saturating_sub(bytes.len()).saturating_add(1)
-        }
-        _ => 0,
-    };
-    let room = if rest > 1 { rest } else { bytes.len().max(FIRST) };
-    bytes.try_reserve_exact(room).map_err(|_| std::io::Error::from_raw_os_error(libc::ENOMEM))
+/// What a file says of itself.
+struct Expected {
+    len: usize,
+    /// Whether it lies on a disk or in memory as it is, so that a read stops short of what was asked at its
+    /// end only. What the kernel makes up while it is read (in /proc, in /sys) has a length, too, but no
+    /// blocks.
+    is_stored: bool,
+}
+
+fn expect(file: &OwnedFd) -> std::io::Result<Expected> {
+    let stat = rustix::fs::fstat(file)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let len = if is_file { u64::try_from(stat.st_size).unwrap_or(0) } else { file::len(file.as_fd())? };
+    Ok(Expected { len: usize::try_from(len).unwrap_or(usize::MAX), is_stored: is_file && stat.st_blocks > 0 })
 }
 
 #[cfg(test)]
@@ -65,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_every_size_around_the_first_read_come_whole() {
+    fn files_of_every_size_come_whole() {
         let folder = tempfile::tempdir().unwrap();
-        for len in [0, 1, FIRST - 1, FIRST, FIRST + 1, 3 * FIRST + 7] {
+        for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
             let path = folder.path().join("file");
             let content: Vec<u8> = (0..len).map(|index| index.to_le_bytes()[0] ^ 1).collect();
             std::fs::write(&path, &content).unwrap();

@@ -8,11 +8,13 @@
 //! - [`load`]: a whole small file, or one that cannot be mapped
 //! - [`View::write_bulk`](crate::View::write_bulk): many bytes, by the cheaper of store and pwrite(2)
 //!
-//! What is cached already is always taken from the map. `window` is the hand-over between a reader and its
-//! helper.
+//! What is cached already is always taken from the map. `direct` keeps a stream's reads in flight, as many as
+//! `depth` finds out; `window` is the hand-over between a reader and its helper.
 
 mod bulk;
 mod cached;
+mod depth;
+mod direct;
 mod gather;
 mod load;
 mod stream;

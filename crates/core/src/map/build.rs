@@ -5,13 +5,11 @@
 use std::fs::File;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use super::access::{Access, ReadWrite};
+use super::holder::Holder;
 use super::memory::Memory;
-use super::options::{
-    Commitment, CoreDump, FileLock, ForkPolicy, HugePages, MapOptions, Placement, Populate, Unmap,
-};
+use super::options::{Commitment, CoreDump, FileLock, ForkPolicy, HugePages, MapOptions, Placement, Unmap};
 use super::origin::Origin;
 use super::region::{Parts, Region, Release};
 use super::source::{IntoSource, Source};
@@ -96,9 +94,7 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
 pub(super) fn memory(options: &MapOptions, len: usize) -> Result<Memory> {
     let region = anonymous(options, len, libc::MAP_PRIVATE)?;
     let memory = Memory::new_in(region);
-    if options.populate == Populate::Now {
-        memory.populate()?;
-    }
+    memory.begin_populating(options.populate)?;
     Ok(memory)
 }
 
@@ -447,6 +443,6 @@ impl HeldLock {
 
 impl<A: Access> Map<A> {
     pub(super) fn new(region: Region, lock: Option<HeldLock>) -> Self {
-        Self { region: Arc::new(region), lock, access: PhantomData }
+        Self { region: Holder::new(region), lock, access: PhantomData }
     }
 }

@@ -104,7 +104,7 @@ impl Mapping {
     }
 
     /// Chooses whether dropping may leave a large mapping to another thread; until this is called it may not.
-    /// That thread unmaps piece by piece, which is not for huge pages.
+    /// That thread unmaps piece by piece, and huge pages whole.
     pub fn unmap(&mut self, when: Unmap) {
         self.unmap = when;
     }
@@ -245,7 +245,7 @@ fn too_long() -> io::Error {
 /// refuses with `EINVAL` to work on less than whole ones. Trying one page size after the other, from the
 /// smallest, ends exactly at that mapping's end: what was tried before was refused, and what succeeds reaches
 /// no other mapping.
-fn widening(owned: usize, call: impl Fn(usize) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn widening(owned: usize, call: impl Fn(usize) -> io::Result<()>) -> io::Result<()> {
     let mut unit = page::size();
     loop {
         let Some(len) = owned.checked_next_multiple_of(unit) else {

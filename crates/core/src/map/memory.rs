@@ -5,7 +5,8 @@
 use std::ops::{Deref, DerefMut};
 
 use super::access::{Executable, ReadWrite};
-use super::options::MapOptions;
+use super::holder::Holder;
+use super::options::{MapOptions, Populate};
 use super::region::Region;
 use super::{Map, populate};
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ use crate::sys::memory as kernel;
 // touching them cannot fail.
 #[derive(Debug)]
 pub struct Memory {
-    region: Region,
+    region: Holder,
 }
 
 impl Memory {
@@ -48,6 +49,7 @@ impl Memory {
     }
 
     pub(super) fn new_in(region: Region) -> Self {
+        let region = Holder::new(region);
         assert!(
             region.origin().private && region.origin().source.is_none(),
             "memory is private and anonymous"
@@ -59,6 +61,18 @@ impl Memory {
 
     pub(crate) fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// Brings pages in as the options ask.
+    pub(super) fn begin_populating(&self, when: Populate) -> Result<()> {
+        match when {
+            Populate::Lazily => Ok(()),
+            Populate::Now => self.populate(),
+            Populate::InBackground => {
+                populate::in_background::<ReadWrite>(&self.region);
+                Ok(())
+            }
+        }
     }
 
     /// Returns how many bytes fit without moving: the length, or what was reserved.
@@ -119,7 +133,7 @@ impl Memory {
             // SAFETY: as above.
             unsafe { kernel::synchronise_instructions(start, len) };
         }
-        Ok(Map::new(self.region, None))
+        Ok(Map::new(self.region.into_region(), None))
     }
 
     /// Gives the region up, with pages that cannot be written any more.
@@ -134,7 +148,7 @@ impl Memory {
             // SAFETY: the memory is ours and no reference to it is left: `self` was moved in.
             let _kept_by_the_type = unsafe { kernel::protect(start, len, libc::PROT_READ) };
         }
-        self.region
+        self.region.into_region()
     }
 
     /// Zeroes `from..to`, giving whole pages back to the system.

@@ -9,6 +9,7 @@
 
 mod access;
 mod build;
+mod holder;
 #[doc(hidden)]
 pub mod mapping;
 mod memory;
@@ -44,6 +45,7 @@ use crate::sys::file;
 use crate::sys::fork::{self, Generation};
 use crate::sys::unnamed::{Unnamed, directory_of};
 use crate::view::View;
+use holder::Holder;
 use region::Region;
 
 /// An owned range of address space that shows a file, or memory that others may write.
@@ -62,7 +64,7 @@ use region::Region;
 /// ```
 #[derive(Debug)]
 pub struct Map<A: Access = ReadOnly> {
-    region: Arc<Region>,
+    region: Holder,
     lock: Option<HeldLock>,
     access: PhantomData<A>,
 }
@@ -257,38 +259,16 @@ impl<A: Access> Map<A> {
 
     /// Waits until background helpers have let go, and returns the region alone.
     pub(crate) fn exclusive(&mut self) -> &mut Region {
-        self.wait_for_helpers();
-        // SAFETY: no helper of this process holds the region any more, views and other handles borrow the
-        // map, and the map is borrowed mutably: this is the only way to the region.
-        unsafe { &mut *Arc::as_ptr(&self.region).cast_mut() }
-    }
-
-    /// Waits until the helpers of this process have let go. Those of a parent do not exist here, and never
-    /// will.
-    fn wait_for_helpers(&self) {
-        self.region.stop_helpers();
-        while Arc::strong_count(&self.region) > 1 && self.region.has_helpers_here() {
-            // A helper looks at the flag after each piece of work, a few milliseconds at most.
-            std::thread::yield_now();
-        }
-        self.region.allow_helpers();
+        self.region.exclusive()
     }
 
     /// Takes the region out, alone.
     pub(crate) fn into_region(self) -> Region {
-        self.into_region_and_lock().0
+        self.region.into_region()
     }
 
     /// Takes the region out, alone, and the lock that it holds on its file.
     pub(crate) fn into_region_and_lock(self) -> (Region, Option<HeldLock>) {
-        self.wait_for_helpers();
-        let Self { region, lock, .. } = self;
-        let region = match Arc::try_unwrap(region) {
-            Ok(region) => region,
-            // SAFETY: a parent's helper holds a count that will never be given back: nobody else reads the
-            // region, and the copy in the shared block is leaked, not dropped.
-            Err(leaked) => unsafe { std::ptr::read(Arc::into_raw(leaked)) },
-        };
-        (region, lock)
+        (self.region.into_region(), self.lock)
     }
 }

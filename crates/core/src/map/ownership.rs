@@ -12,7 +12,7 @@ use super::origin::Origin;
 use super::region::{Parts, Region, Release};
 use super::{Map, Source, registry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::{memory as kernel, page};
+use crate::sys::{fork, memory as kernel};
 
 impl<A: Access> Map<A> {
     /// Unmaps now, on this thread, and reports what the kernel says.
@@ -100,7 +100,7 @@ impl<A: Access> Map<A> {
         let Some(source) = self.source().cloned() else { return Ok(()) };
         let sharing = if self.is_private() { Sharing::Private } else { Sharing::Shared };
         let mut fresh = build::file::<A>(options, source, sharing)?;
-        self.wait_for_helpers();
+        self.region.wait_for_helpers();
         std::mem::swap(&mut self.region, &mut fresh.region);
         Ok(())
     }
@@ -118,20 +118,35 @@ impl<A: Access> Map<A> {
             owned: region.owned(),
             before: region.before(),
             len: region.len(),
+            capacity: region.capacity(),
+            page_size: region.unit(),
             source: region.origin().source.clone(),
             offset: region.origin().offset,
             private: region.origin().private,
+            inherited: region.only_in().is_none(),
         }
     }
 
     /// Takes a range over.
     ///
     /// # Errors
-    /// Where the source cannot be described any more.
+    /// Where the source cannot be described any more, and where the numbers contradict each other.
     ///
     /// # Safety
-    /// `base..+owned` is mapped with at least the access that `A` stands for, whole pages, and nobody else
-    /// will unmap, move or reprotect it, or hold a reference into it; `before + len <= owned`.
+    /// `base..+owned` is mapped, whole pages of `page_size`, and nobody else will unmap, move or reprotect
+    /// it, or hold a reference into it. The bytes that the map can show have at least the access that `A`
+    /// stands for. `inherited` is true only if a child of this process would have all of it.
+    ///
+    /// ```
+    /// use mapwright_core::{Map, ReadOnly};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"from hand to hand").unwrap();
+    /// let raw = Map::open(&path)?.into_raw();
+    /// // SAFETY: nobody has touched the range since it was handed out.
+    /// let map = unsafe { Map::<ReadOnly>::from_raw(raw) }?;
+    /// assert_eq!(map.view().to_vec()?, b"from hand to hand");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub unsafe fn from_raw(raw: RawMap) -> Result<Self> {
         crate::fault::handler::install();
         let description = raw.source.as_ref().map(Source::describe).transpose()?;
@@ -145,17 +160,24 @@ impl<A: Access> Map<A> {
         let base = std::ptr::NonNull::new(raw.base).ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", "its address is null")
         })?;
+        let end_of_room = raw.before.checked_add(raw.capacity);
+        if raw.len > raw.capacity || end_of_room.is_none_or(|end| end > raw.owned) {
+            let RawMap { owned, before, len, capacity, .. } = raw;
+            let why =
+                format!("{len} of {capacity} bytes, {before} bytes behind the start of {owned}, do not fit");
+            return Err(Error::new(ErrorKind::InvalidInput, "adopt", "a raw map", why));
+        }
         let parts = Parts {
             base,
             owned: raw.owned,
             before: raw.before,
             len: raw.len,
-            capacity: raw.len,
+            capacity: raw.capacity,
             origin,
             ticket: description.map(|description| registry::enter(description.identity, end)),
             release: Release::Background,
-            unit: page::size(),
-            only_in: None,
+            unit: raw.page_size,
+            only_in: (!raw.inherited).then(fork::generation),
         };
         // SAFETY: by this function's contract.
         let region = unsafe { Region::adopt(parts) };
@@ -176,10 +198,59 @@ pub struct RawMap {
     pub before: usize,
     /// How many bytes the map shows.
     pub len: usize,
+    /// How many bytes the map can show, without being mapped anew, once its file has grown.
+    pub capacity: usize,
+    /// The size of a page of the mapping in bytes: on hugetlbfs larger than the kernel's small one.
+    pub page_size: usize,
     /// The mapped file, if there is one.
     pub source: Option<Source>,
     /// The file offset of the first byte that the map shows.
     pub offset: u64,
     /// Whether the mapping is private.
     pub private: bool,
+    /// Whether a forked child has all of the range; not so after
+    /// [`ForkPolicy::DontFork`](crate::ForkPolicy::DontFork).
+    pub inherited: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::page;
+    use crate::{ForkPolicy, ReadOnly};
+
+    fn path() -> tempfile::TempPath {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![7; 2 * page::size() + 10]).unwrap();
+        file.into_temp_path()
+    }
+
+    #[test]
+    fn what_was_handed_out_comes_back_with_all_that_it_was() {
+        let path = path();
+        let options =
+            MapOptions::new().offset(10).reserve(1 << 20).guard(page::size()).fork(ForkPolicy::DontFork);
+        let map = options.open(&path).unwrap();
+        let (len, capacity) = (map.len(), map.capacity());
+        let raw = map.into_raw();
+        assert_eq!((raw.len, raw.capacity, raw.inherited), (len, capacity, false));
+        // SAFETY: the range was handed out a moment ago, and nobody touched it.
+        let map = unsafe { Map::<ReadOnly>::from_raw(raw) }.unwrap();
+        assert_eq!((map.len(), map.capacity(), map.file_offset()), (len, capacity, 10));
+        assert_eq!(map.view().to_vec().unwrap(), vec![7; len]);
+        std::fs::write(&path, vec![8; 5 * page::size()]).unwrap();
+        assert_eq!(map.refresh_in_place().unwrap(), 5 * page::size() - 10);
+        assert_eq!(map.view().load::<u8>(4 * page::size()).unwrap(), 8);
+        assert!(map.region().only_in().is_some());
+    }
+
+    #[test]
+    fn numbers_that_contradict_each_other_are_refused() {
+        let map = Map::open(path()).unwrap();
+        let mut raw = map.into_raw();
+        raw.capacity = raw.owned + 1;
+        // SAFETY: the range was handed out a moment ago; what is wrong is refused.
+        let error = unsafe { Map::<ReadOnly>::from_raw(raw) }.unwrap_err();
+        assert!(error.to_string().starts_with("cannot adopt a raw map: "), "{error}");
+    }
 }

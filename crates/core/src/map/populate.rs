@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::access::{Access, sealed};
+use super::holder::Holder;
 use super::region::Region;
 use super::{Map, Populate};
 use crate::error::{Error, Fault, Result};
@@ -17,11 +18,7 @@ impl<A: Access> Map<A> {
             Populate::Lazily => Ok(()),
             Populate::Now => self.populate_span(0, self.len()),
             Populate::InBackground => {
-                let region = Arc::clone(&self.region);
-                region.note_helpers();
-                let work = move || populate_in_pieces::<A>(&region);
-                // A process that cannot start a thread gets its pages when it touches them.
-                let _lazily = std::thread::Builder::new().name("mapwright-warm".into()).spawn(work);
+                in_background::<A>(&self.region);
                 Ok(())
             }
         }
@@ -30,6 +27,15 @@ impl<A: Access> Map<A> {
     fn populate_span(&self, offset: usize, len: usize) -> Result<()> {
         populate::<A>(&self.region, offset, len).map_err(|failure| failure.explained(self.name()))
     }
+}
+
+/// Lets a helper bring all pages in.
+pub(super) fn in_background<A: Access>(region: &Holder) {
+    let region = Arc::clone(region);
+    region.note_helpers();
+    let work = move || populate_in_pieces::<A>(&region);
+    // A process that cannot start a thread gets its pages when it touches them.
+    let _lazily = std::thread::Builder::new().name("mapwright-warm".into()).spawn(work);
 }
 
 /// How much is populated at once: small enough to stop soon, large enough to keep a disk busy.

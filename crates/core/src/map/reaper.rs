@@ -12,6 +12,8 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::thread::Thread;
 
+#[cfg(not(loom))]
+use super::mapping::widening;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sys::fork::{self, Generation};
 use crate::sys::memory;
@@ -145,17 +147,23 @@ fn unmap_and_count(base: usize, len: usize) {
 }
 
 /// Unmaps from the end, so that what is left stays one range.
+#[cfg(not(loom))]
 fn unmap_in_pieces(base: usize, len: usize) {
+    let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base)) else { return };
     let mut left = len;
     while left > 0 {
         let piece = left.min(PIECE);
-        left -= piece;
-        let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(base + left)) else {
+        // SAFETY: the pieces lie inside of the range.
+        let cut = unsafe { start.add(left - piece) };
+        // SAFETY: the node's holder owns the range, and each piece is unmapped once.
+        if unsafe { memory::unmap(cut, piece) }.is_err() {
+            // Huge pages are not cut within. Failing again (the kernel has no memory to split a mapping)
+            // leaves the rest mapped: leaked, not dangling.
+            // SAFETY: as above, for all that is left.
+            let _leaked = widening(left, |len| unsafe { memory::unmap(start, len) });
             return;
-        };
-        // SAFETY: the node's holder owns the range, and each piece is unmapped once. A failure (the kernel
-        // has no memory to split a mapping) leaves the piece mapped: leaked, not dangling.
-        let _leaked = unsafe { memory::unmap(start, piece) };
+        }
+        left -= piece;
     }
 }
 

@@ -155,9 +155,11 @@ impl Region {
         }
     }
 
-    /// Whether unmapping would hold up the caller.
+    /// Whether unmapping would hold up the caller. Pages from a pool are few, and their owner can tell when
+    /// they are back.
     fn is_slow_to_unmap(&self) -> bool {
-        self.owned >= DEFER_FROM && self.looked_at.load(Ordering::Relaxed)
+        let is_small = self.unit == page::size();
+        is_small && self.owned >= DEFER_FROM && self.looked_at.load(Ordering::Relaxed)
     }
 
     /// Returns the number of visible bytes.
