@@ -3,7 +3,7 @@
 use crate::support::process::{self, Ended, Parent};
 use crate::support::suite::{role, suite};
 use crate::support::{fork, scratch};
-use mapwright::{FaultKind, ForkPolicy, Map, MapOptions, Memory, mapped_here};
+use mapwright::{Advice, ErrorKind, FaultKind, ForkPolicy, Map, MapOptions, Memory, mapped_here};
 use std::fs::File;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,8 @@ suite!(
     roles: [
         inherited_map_is_shared,
         map_that_is_not_inherited_is_gone,
-        child_never_unmaps_what_it_did_not_inherit,
+        child_never_maps_or_unmaps_where_it_did_not_inherit,
+        holes_are_where_the_maps_are,
         wiped_memory_is_zero_in_the_child_only,
         private_memory_is_the_childs_own,
         child_maps_and_unmaps_for_itself,
@@ -26,7 +27,8 @@ suite!(
 const ROLES: &[&str] = &[
     role!(inherited_map_is_shared),
     role!(map_that_is_not_inherited_is_gone),
-    role!(child_never_unmaps_what_it_did_not_inherit),
+    role!(child_never_maps_or_unmaps_where_it_did_not_inherit),
+    role!(holes_are_where_the_maps_are),
     role!(wiped_memory_is_zero_in_the_child_only),
     role!(private_memory_is_the_childs_own),
     role!(child_maps_and_unmaps_for_itself),
@@ -68,20 +70,53 @@ fn map_that_is_not_inherited_is_gone(_parent: &mut Parent) {
     assert_eq!(map.view().load::<u8>(4096).unwrap(), 7);
 }
 
-/// Where the parent's map was, the child has put something else; dropping the map there must leave it alone.
-fn child_never_unmaps_what_it_did_not_inherit(_parent: &mut Parent) {
+/// Where the parent's map is, nothing of the child's may come to lie: a view that was inherited would reach it.
+fn child_never_maps_or_unmaps_where_it_did_not_inherit(_parent: &mut Parent) {
     let map = MapOptions::new().fork(ForkPolicy::DontFork).shared_memory(1 << 20).unwrap();
+    let part = MapOptions::new().shared_memory(1 << 20).unwrap();
+    part.advise(Advice::DontFork, 4096..8192).unwrap();
     let place = map.as_ptr().addr();
     let mut map = Some(map);
     let ended = fork::run(|| {
-        let placement = mapwright::Placement::Exactly(place);
-        let mut own = MapOptions::new().placement(placement).memory(1 << 20).unwrap();
-        own.fill(3);
+        for taken in [place, part.as_ptr().addr() + 4096] {
+            let there = MapOptions::new().placement(mapwright::Placement::Exactly(taken)).memory(4096);
+            assert_eq!(there.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        }
+        assert_eq!(part.view().load::<u8>(4096).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(part.view().load::<u8>(8192).unwrap(), 0);
         drop(map.take());
-        assert!(own.iter().all(|&byte| byte == 3));
+        assert!(is_mapped(place), "the child has unmapped what is not its own");
     });
     assert_eq!(ended, OK);
     map.unwrap().view().fill(.., 1).unwrap();
+}
+
+/// The table of what children lack follows a map that moves, is split, shared again and unmapped.
+fn holes_are_where_the_maps_are(_parent: &mut Parent) {
+    let folder = scratch::folder();
+    let path = scratch::file(&folder, "file", &[7; 4 * 4096]);
+    let dont_fork = || MapOptions::new().fork(ForkPolicy::DontFork);
+    let mut moved = dont_fork().open_mut(&path).unwrap();
+    moved.resize(64 << 20).unwrap();
+    let (left, right) = dont_fork().open_mut(&path).unwrap().split(8192).unwrap();
+    let shared = dont_fork().open_mut(&path).unwrap();
+    shared.advise(Advice::DoFork, ..).unwrap();
+    let gone = dont_fork().open_mut(&path).unwrap();
+    let was = gone.as_ptr().addr();
+    gone.close().unwrap();
+    drop(left);
+    let is_free = !is_mapped(was);
+    let ended = fork::run(|| {
+        assert_eq!(moved.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(right.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(shared.view().load::<u8>(0).unwrap(), 7);
+        let taken = moved.as_ptr().addr() + (32 << 20);
+        for (place, is_free) in [(taken, false), (right.as_ptr().addr(), false), (was, is_free)] {
+            let there = MapOptions::new().placement(mapwright::Placement::Exactly(place)).memory(4096);
+            assert_eq!(there.is_ok(), is_free, "{place:#x}");
+        }
+    });
+    assert_eq!(ended, OK);
 }
 
 fn wiped_memory_is_zero_in_the_child_only(_parent: &mut Parent) {

@@ -20,17 +20,17 @@
 
 #![allow(unsafe_code, reason = "windows on owned, private memory; listed in docs/SOUNDNESS.md")]
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use super::range;
 use crate::error::{Error, Result};
 use crate::map::origin::Origin;
-use crate::map::region::{Parts, Region, Release};
+use crate::map::region::{ATTEMPTS, Parts, Region, Release};
 use crate::span::{OutOfBounds, Span};
 use crate::sys::memory::{self as kernel, Backing};
 use crate::sys::seal::{self, Execution};
-use crate::sys::{file, fork, page};
+use crate::sys::{file, page};
 
 /// A ring buffer of private memory whose end is followed by its beginning: any window of up to the whole
 /// capacity is one slice, wherever it starts.
@@ -79,10 +79,7 @@ impl MirrorRing {
         let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
         seal::add_seals(memory.as_fd(), seals.unsigned_abs()).map_err(fail)?;
 
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: without MAP_FIXED, at an address of the kernel's choice.
-        let base =
-            unsafe { kernel::map(0, both, libc::PROT_NONE, flags, Backing::ANONYMOUS) }.map_err(fail)?;
+        let base = map_twice(memory.as_fd(), capacity, both).map_err(fail)?;
         let parts = Parts {
             base,
             owned: both,
@@ -93,21 +90,14 @@ impl MirrorRing {
             ticket: None,
             release: Release::Background,
             unit: page::size(),
-            only_in: Some(fork::generation()),
+            only_in: None,
         };
         // SAFETY: the range was mapped just now, and nobody else knows of it. From here on it is unmapped on
         // every road.
         let region = unsafe { Region::adopt(parts) };
         region.look();
-        for twin in [0, capacity] {
-            let backing = Backing { file: Some(memory.as_fd()), offset: 0 };
-            let (access, fixed) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
-            // SAFETY: replaces a half of the region, to which nothing refers yet.
-            unsafe { kernel::map(base.addr().get() + twin, capacity, access, fixed, backing) }
-                .map_err(fail)?;
-        }
-        // SAFETY: the range is the region's, and this discards nothing in this process.
-        unsafe { kernel::advise(base, both, libc::MADV_DONTFORK) }.map_err(fail)?;
+        // SAFETY: the range is the region's, and nothing refers to it yet.
+        unsafe { region.keep_to_this_process(base, both) }.map_err(fail)?;
         Ok(Self { region, capacity })
     }
 
@@ -171,6 +161,39 @@ fn forget_what_is_known(address: NonNull<u8>) -> NonNull<u8> {
     unsafe { std::arch::asm!("/* {0} */", inout(reg) pointer, options(nostack, preserves_flags)) };
     // SAFETY: it is what it was.
     unsafe { NonNull::new_unchecked(pointer) }
+}
+
+/// Maps a file twice, side by side. Another thread may take the second place while it is free: then
+/// elsewhere.
+fn map_twice(memory: BorrowedFd<'_>, capacity: usize, both: usize) -> std::io::Result<NonNull<u8>> {
+    let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    let backing = || Backing { file: Some(memory), offset: 0 };
+    let mut attempts = 0;
+    loop {
+        // SAFETY: without MAP_FIXED, at an address of the kernel's choice.
+        let base = unsafe { kernel::map(0, both, access, shared, backing()) }?;
+        // SAFETY: the middle of what was mapped just now.
+        let second = unsafe { base.add(capacity) };
+        // The second half, which shows nothing, makes room for the twin.
+        // SAFETY: nobody knows of it.
+        unsafe { kernel::unmap(second, capacity) }?;
+        let flags = shared | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: nothing that exists is replaced.
+        let twin = unsafe { kernel::map(second.addr().get(), capacity, access, flags, backing()) };
+        if twin.as_ref().is_ok_and(|&twin| twin == second) {
+            return Ok(base);
+        }
+        // SAFETY: nobody knows of the first half.
+        unsafe { kernel::unmap(base, capacity) }?;
+        match twin {
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => return Err(error),
+            Err(error) if attempts == ATTEMPTS => return Err(error),
+            Err(_) => attempts += 1,
+            // A kernel that took the place as a hint.
+            // SAFETY: mapped just now, and nobody knows of it.
+            Ok(elsewhere) => unsafe { kernel::unmap(elsewhere, capacity) }?,
+        }
+    }
 }
 
 #[cfg(test)]

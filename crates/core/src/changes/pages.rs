@@ -89,10 +89,7 @@ impl<'a> Pages<'a> {
     fn find(region: &'a Region, owner: Owner, span: Span, rounding: Rounding, unit: usize) -> Result<Self> {
         assert!(span.end() <= region.capacity(), "{span} lies in {} bytes", region.capacity());
         let name = || region.origin().source.as_ref().map_or_else(|| "memory".to_owned(), Source::name);
-        if !region.is_here() {
-            let why = "this process was forked without it (DontFork)";
-            return Err(Error::new(ErrorKind::NotFound, "change pages of", name(), why));
-        }
+        region.demand_here("change pages of")?;
         region.look();
         let none = Self { region, from: region.before(), len: 0, lead: 0, owner };
         if span.is_empty() {
@@ -168,15 +165,9 @@ impl<'a> Pages<'a> {
             Owner::MemoryAlone => advice.keeps_memory_readable(),
         };
         assert!(sound, "{advice:?} would pull pages from under references");
-        if advice == Advice::DontFork {
-            self.region.keep_to_this_process();
-        }
-        if self.len == 0 {
-            return Ok(());
-        }
-        // SAFETY: the pages are the region's (invariant 1), and what the advice does to their contents
-        // contradicts no reference (invariant 2, and the assertion).
-        unsafe { kernel::advise(self.base(), self.len, advice.number()) }
+        // SAFETY: what the advice does to the pages' contents contradicts no reference (invariant 2, and the
+        // assertion).
+        unsafe { self.advise_unchecked(advice) }
     }
 
     /// Gives advice about pages of memory, whatever it does to them.
@@ -184,14 +175,17 @@ impl<'a> Pages<'a> {
     /// # Safety
     /// No reference into the pages is used, from now on, in a way that the advice contradicts.
     pub(super) unsafe fn advise_unchecked(self, advice: Advice) -> io::Result<()> {
-        if advice == Advice::DontFork {
-            self.region.keep_to_this_process();
-        }
         if self.len == 0 {
             return Ok(());
         }
-        // SAFETY: the pages are the region's (invariant 1); references are the caller's promise.
-        unsafe { kernel::advise(self.base(), self.len, advice.number()) }
+        match advice {
+            // SAFETY: the pages are the region's (invariant 1).
+            Advice::DontFork => unsafe { self.region.keep_to_this_process(self.base(), self.len) },
+            // SAFETY: as above.
+            Advice::DoFork => unsafe { self.region.share_with_children(self.base(), self.len) },
+            // SAFETY: as above; references are the caller's promise.
+            _ => unsafe { kernel::advise(self.base(), self.len, advice.number()) },
+        }
     }
 
     /// Changes what may be done to a map's pages.

@@ -4,6 +4,7 @@
 
 use super::range;
 use crate::error::{Error, ErrorKind, Result};
+use crate::map::absent;
 use crate::map::region::Release;
 use crate::map::{Access, ForkPolicy, Map, MapOptions, ReadWrite, Unmap, sealed};
 use crate::sys::file::{self, Kind};
@@ -121,18 +122,20 @@ impl<A: Access> Map<A> {
             Error::new(ErrorKind::OutOfMemory, "make room for", name.clone(), why)
         };
         let region = self.exclusive();
-        if !region.is_here() {
-            let why = "this process was forked without it (DontFork)";
-            return Err(Error::new(ErrorKind::NotFound, "make room for", name, why));
-        }
+        region.demand_here("make room for")?;
         let (from, old) = region.body();
         let new = region.before().checked_add(capacity).and_then(page::round_up).ok_or_else(too_large)?;
         let is_plain = from == 0 && old == region.owned() && old > 0 && region.unit() == page::size();
         let grows = region.origin().source.is_some();
         if is_plain && grows {
+            let absent = region.absent_in_children();
             // SAFETY: the range is the region's, which is exclusive: nothing refers to it, wherever it lies.
             match unsafe { kernel::remap(region.base(), old, new, libc::MREMAP_MAYMOVE) } {
                 Ok(base) => {
+                    if let Some(mut absent) = absent {
+                        let before = absent::addresses(region.base(), old);
+                        absent.move_to(before, absent::addresses(base, new));
+                    }
                     // SAFETY: the kernel has moved or grown the old range into this one, which nobody else
                     // knows of.
                     unsafe { region.replace(base, new, capacity, shown) };

@@ -54,10 +54,7 @@ impl<A: Access> Map<A> {
     pub fn seal(mut self) -> Result<Sealed<A>> {
         let name = self.name();
         let region = self.exclusive();
-        if !region.is_here() {
-            let why = "this process was forked without it (DontFork)";
-            return Err(Error::new(ErrorKind::NotFound, "seal", name, why));
-        }
+        region.demand_here("seal")?;
         if region.owned() > 0 {
             // SAFETY: the range is the region's, which gives up every right to change it just below.
             unsafe { kernel::seal(region.base(), region.owned()) }.map_err(|cause| {

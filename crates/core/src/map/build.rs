@@ -11,7 +11,7 @@ use super::holder::Holder;
 use super::memory::Memory;
 use super::options::{Commitment, CoreDump, FileLock, ForkPolicy, HugePages, MapOptions, Placement, Unmap};
 use super::origin::Origin;
-use super::region::{Parts, Region, Release};
+use super::region::{ATTEMPTS, Parts, Region, Release};
 use super::source::{IntoSource, Source};
 use super::{HeldLock, Map, registry};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,7 +47,7 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         }
         return Ok(Map::new(Region::empty(origin, ticket), lock));
     }
-    refuse_misplaced(options.placement)?;
+    refuse_misplaced(options)?;
     let unit = file_page_size(&origin, block);
     let unit_bytes = u64::try_from(unit).unwrap_or(u64::MAX);
     let aligned = options.offset - options.offset % unit_bytes;
@@ -80,7 +80,7 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         ticket,
         release: release(options),
         unit,
-        only_in: (options.fork == ForkPolicy::DontFork).then(fork::generation),
+        only_in: None,
     };
     // SAFETY: the plan has just mapped the range for us.
     let region = unsafe { Region::adopt(parts) };
@@ -128,7 +128,7 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
         let why = "only private memory can be wiped in a child";
         return Err(Error::new(ErrorKind::InvalidInput, "map shared memory", "", why));
     }
-    refuse_misplaced(options.placement)?;
+    refuse_misplaced(options)?;
     let origin = Origin { private: sharing == libc::MAP_PRIVATE, ..Origin::anonymous() };
     let capacity = len.max(options.reserve);
     if capacity == 0 {
@@ -157,9 +157,8 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
             _ => placement_advice(error, options.placement),
         }
     })?;
-    let only_in = (options.fork == ForkPolicy::DontFork).then(fork::generation);
-    let release = release(options);
-    let parts = Parts { base, owned, before, len, capacity, origin, ticket: None, release, unit, only_in };
+    let (ticket, release) = (None, release(options));
+    let parts = Parts { base, owned, before, len, capacity, origin, ticket, release, unit, only_in: None };
     // SAFETY: the plan has just mapped the range for us.
     let region = unsafe { Region::adopt(parts) };
     settle_in(options, &region, advice)?;
@@ -178,16 +177,21 @@ fn refuse_if_it_only_looks_empty(origin: &Origin, offset: u64) -> Result<()> {
     }
 }
 
-/// An exact place must be the beginning of a page.
-fn refuse_misplaced(placement: Placement) -> Result<()> {
-    match placement {
-        Placement::Exactly(address) if address % page::size() != 0 => {
-            let why =
-                format!("the address {address:#x} is not the beginning of a page of {} bytes", page::size());
-            Err(Error::new(ErrorKind::InvalidInput, "place", "a map", why))
-        }
-        _ => Ok(()),
-    }
+/// An exact place must be the beginning of a page, and leave room for the guard before it.
+fn refuse_misplaced(options: &MapOptions) -> Result<()> {
+    let Placement::Exactly(address) = options.placement else { return Ok(()) };
+    let unit = match options.huge {
+        HugePages::Reserved(size) | HugePages::ReservedOrTransparent(size) if size.is_power_of_two() => size,
+        _ => page::size(),
+    };
+    let why = if address % unit != 0 {
+        format!("the address {address:#x} is not the beginning of a page of {unit} bytes")
+    } else if address < options.guard {
+        format!("before the address {address:#x} there is no room for a guard of {} bytes", options.guard)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::InvalidInput, "place", "a map", why))
 }
 
 type Mapped = std::io::Result<(NonNull<u8>, usize, usize)>;
@@ -297,8 +301,28 @@ impl Plan<'_> {
         }
     }
 
-    /// Reserves the whole range without access, then maps its middle.
+    /// Reserves the whole range without access, then maps its middle. Another thread may take the place while
+    /// it is free: then somewhere else.
     fn map_between_guards(&self, len: usize, flags: i32, backing: Backing<'_>) -> Mapped {
+        let mut attempts = 0;
+        loop {
+            match self.try_between_guards(len, flags, backing) {
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) && self.may_lie_elsewhere() => {
+                    attempts += 1;
+                    if attempts == ATTEMPTS {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn may_lie_elsewhere(&self) -> bool {
+        !matches!(self.options.placement, Placement::Exactly(_))
+    }
+
+    fn try_between_guards(&self, len: usize, flags: i32, backing: Backing<'_>) -> Mapped {
         let too_large = || std::io::Error::from_raw_os_error(libc::ENOMEM);
         let guard = self.options.guard.checked_next_multiple_of(self.unit).ok_or_else(too_large)?;
         // One unit more, so that the middle can be aligned to huge pages.
@@ -307,25 +331,38 @@ impl Plan<'_> {
         let owned = owned.filter(|&owned| isize::try_from(owned).is_ok()).ok_or_else(too_large)?;
         let hint = match self.options.placement {
             Placement::Anywhere => 0,
-            Placement::Near(address) | Placement::Exactly(address) => address.saturating_sub(guard),
+            Placement::Near(address) => page::round_down(address).saturating_sub(guard),
+            Placement::Exactly(address) => address.checked_sub(guard).ok_or_else(too_large)?,
         };
         let reserved = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let fixed = match self.options.placement {
-            Placement::Exactly(_) => libc::MAP_FIXED_NOREPLACE,
-            _ => 0,
-        };
+        let fixed = if self.may_lie_elsewhere() { 0 } else { libc::MAP_FIXED_NOREPLACE };
         // SAFETY: without MAP_FIXED nothing that exists is replaced.
         let base =
             unsafe { kernel::map(hint, owned, libc::PROT_NONE, reserved | fixed, Backing::ANONYMOUS) }?;
-        let middle = (base.addr().get() + guard).next_multiple_of(self.unit);
-        // SAFETY: the middle lies inside the range that was reserved just now and that nobody else knows of.
-        let mapped = unsafe { kernel::map(middle, len, self.protection, flags | libc::MAP_FIXED, backing) };
-        match mapped {
-            Ok(_) => Ok((base, middle - base.addr().get(), owned)),
-            Err(error) => {
-                // SAFETY: the reservation is ours and unused.
-                unsafe { kernel::unmap(base, owned) }?;
-                Err(error)
+        let before = (base.addr().get() + guard).next_multiple_of(self.unit) - base.addr().get();
+        // SAFETY: lies inside the range that was reserved just now.
+        let middle = unsafe { base.add(before) };
+        // The place is freed first and not replaced by MAP_FIXED: a mapping that fails may leave it free all
+        // the same, and then it is not ours to unmap.
+        // SAFETY: as above; nobody else knows of the reservation.
+        unsafe { kernel::unmap(middle, len) }?;
+        let fixed = libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: with MAP_FIXED_NOREPLACE nothing that exists is replaced.
+        match unsafe { kernel::map(middle.addr().get(), len, self.protection, flags | fixed, backing) } {
+            Ok(mapped) if mapped == middle => Ok((base, before, owned)),
+            result => {
+                if let Ok(elsewhere) = result {
+                    // SAFETY: mapped just now, and nobody knows of it.
+                    unsafe { kernel::unmap(elsewhere, len) }?;
+                }
+                // SAFETY: what is left of the reservation on this side is ours and unused.
+                unsafe { kernel::unmap(base, before) }?;
+                let after = before + len;
+                // SAFETY: lies inside the range that was reserved.
+                let other_side = unsafe { base.add(after) };
+                // SAFETY: and on the other side.
+                unsafe { kernel::unmap(other_side, owned - after) }?;
+                Err(result.err().unwrap_or_else(|| std::io::Error::from_raw_os_error(libc::EEXIST)))
             }
         }
     }
@@ -368,7 +405,11 @@ fn settle_in(options: &MapOptions, region: &Region, huge: Option<i32>) -> Result
     let mut must = Vec::new();
     match options.fork {
         ForkPolicy::Inherit => {}
-        ForkPolicy::DontFork => must.push(libc::MADV_DONTFORK),
+        ForkPolicy::DontFork => {
+            // SAFETY: the range is the region's, and nothing refers to it yet.
+            let kept = unsafe { region.keep_to_this_process(region.base(), region.owned()) };
+            kept.map_err(|cause| Error::os("keep from children", "a map", cause))?;
+        }
         ForkPolicy::Wipe => must.push(libc::MADV_WIPEONFORK),
     }
     if options.dump == CoreDump::Exclude {

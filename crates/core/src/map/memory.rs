@@ -123,6 +123,7 @@ impl Memory {
     /// mprotect(2), and the instruction cache is made coherent where the processor does not do that by
     /// itself.
     pub fn into_executable(self) -> Result<Map<Executable>> {
+        self.region.demand_here("make executable")?;
         let (from, len) = self.region.body();
         if len > 0 {
             // SAFETY: the body lies inside the owned range.
@@ -142,7 +143,7 @@ impl Memory {
     /// being written.
     pub(crate) fn into_read_only(self) -> Region {
         let (from, len) = self.region.body();
-        if len > 0 {
+        if len > 0 && self.region.is_here() {
             // SAFETY: the body lies inside the owned range.
             let start = unsafe { self.region.base().add(from) };
             // SAFETY: the memory is ours and no reference to it is left: `self` was moved in.
@@ -153,6 +154,7 @@ impl Memory {
 
     /// Zeroes `from..to`, giving whole pages back to the system.
     fn discard(&mut self, from: usize, to: usize) -> Result<()> {
+        self.region.demand_here("cut")?;
         let unit = self.region.unit();
         let first_whole = from.next_multiple_of(unit).min(to);
         self[from..first_whole].fill(0);
@@ -180,6 +182,7 @@ impl Map<Executable> {
             return Err(Error::new(crate::ErrorKind::InvalidInput, "make writable", self.name(), why));
         }
         let region = self.exclusive();
+        region.demand_here("make writable")?;
         let (from, len) = region.body();
         if len > 0 {
             // SAFETY: the body lies inside the owned range.

@@ -26,6 +26,7 @@ impl<A: Access> Map<A> {
         if owned == 0 || !is_here {
             return Ok(());
         }
+        region.leave_the_table();
         // SAFETY: the region is exclusive and will not unmap again; the map and every view of it end here.
         unsafe { kernel::unmap(base, owned) }.map_err(|cause| Error::os("unmap", "a map", cause))
     }

@@ -19,15 +19,18 @@
 
 #![allow(unsafe_code, reason = "owns mappings; listed in docs/SOUNDNESS.md")]
 
+use std::io;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::error::{Fault, FaultKind};
+use crate::error::{Error, ErrorKind, Fault, FaultKind, Result};
 use crate::fault::raw::{self, Trap};
+use crate::map::absent;
 use crate::map::origin::{Diagnosis, Origin, Wanted};
 use crate::map::reaper;
 use crate::map::registry::Ticket;
+use crate::map::source::Source;
 use crate::sys::fork::Generation;
 use crate::sys::{fork, memory, page};
 
@@ -256,9 +259,52 @@ impl Region {
         self.only_in.get().copied()
     }
 
-    /// Says that from now on children may lack a part of the range: they must neither change nor unmap it.
-    pub(crate) fn keep_to_this_process(&self) {
+    /// Keeps a part of the range from children. They neither change nor unmap any of it from now on.
+    ///
+    /// # Safety
+    /// `base..+len` is a part of the owned range, and children need nothing of it that a reference promises.
+    pub(crate) unsafe fn keep_to_this_process(&self, base: NonNull<u8>, len: usize) -> io::Result<()> {
+        let mut absent = absent::lock()?;
+        // SAFETY: by this function's contract; nothing changes in this process.
+        unsafe { memory::advise(base, len, libc::MADV_DONTFORK) }?;
+        absent.insert(absent::addresses(base, len));
         self.only_in.get_or_init(fork::generation);
+        Ok(())
+    }
+
+    /// Gives a part of the range to children again. They still do not unmap it: they may lack another part.
+    ///
+    /// # Safety
+    /// `base..+len` is a part of the owned range.
+    pub(crate) unsafe fn share_with_children(&self, base: NonNull<u8>, len: usize) -> io::Result<()> {
+        let mut absent = absent::lock()?;
+        // SAFETY: by this function's contract; nothing changes in this process.
+        unsafe { memory::advise(base, len, libc::MADV_DOFORK) }?;
+        absent.remove(absent::addresses(base, len));
+        Ok(())
+    }
+
+    /// Whether the table of what children lack may know the range. It has to be told when the range moves or
+    /// ends.
+    pub(crate) fn absent_in_children(&self) -> Option<absent::Locked> {
+        // A table that could not be made has no entries.
+        if self.only_in().is_some() { absent::lock().ok() } else { None }
+    }
+
+    /// Says that the range is about to be unmapped.
+    pub(crate) fn leave_the_table(&self) {
+        if let Some(mut absent) = self.absent_in_children() {
+            absent.remove(absent::addresses(self.base, self.owned));
+        }
+    }
+
+    /// Refuses what a child must not do with a range that it did not inherit.
+    pub(crate) fn demand_here(&self, action: &'static str) -> Result<()> {
+        if self.is_here() {
+            return Ok(());
+        }
+        let name = self.origin.source.as_ref().map_or_else(|| "memory".to_owned(), Source::name);
+        Err(Error::new(ErrorKind::NotFound, action, name, "this process was forked without it (DontFork)"))
     }
 
     /// Tells whether this process made the range or inherited it.
@@ -387,6 +433,9 @@ impl Region {
                 touch_the_private_side(trap.address, attempts);
                 continue;
             }
+            if trap.signal() == Some(libc::SIGSEGV) && !self.is_here() {
+                return Err(self.fault(FaultKind::Gone, offset + from, 0));
+            }
             match self.origin.diagnose(offset + from, wanted, trap, attempts) {
                 Diagnosis::Retry if attempts < ATTEMPTS => {}
                 // The file says yes and the page says no, over and over: that is an error of the file system.
@@ -423,8 +472,9 @@ impl Region {
 
     /// A trap outside of `offset..+len` is the other side's: ours to hand on, not to explain.
     fn is_ours(&self, trap: Trap, offset: usize, len: usize) -> bool {
-        let start = self.start().addr() + offset;
-        (start..start + len).contains(&trap.address)
+        // By pages: broken memory may be reported by its page alone.
+        let (start, unit) = (self.start().addr() + offset, page::size());
+        (start - start % unit..start + len).contains(&trap.address)
     }
 
     /// Makes a fault's description from an offset in the visible bytes.
@@ -468,10 +518,11 @@ impl Drop for Region {
         if self.owned == 0 || self.release == Release::Never {
             return;
         }
-        // Invariant 4: a child that did not inherit the range may have something else there.
+        // Invariant 4: a child that did not inherit the range has something else there.
         if !self.is_here() {
             return;
         }
+        self.leave_the_table();
         if self.release == Release::Background && self.is_slow_to_unmap() {
             self.give_up_room();
             // SAFETY: this is the range's owner, and it is being dropped: nothing refers to the range any

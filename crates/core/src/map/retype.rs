@@ -79,7 +79,8 @@ impl<A: Access> Map<A> {
         let name = self.name();
         let region = self.exclusive();
         let (from, len) = region.body();
-        if len > 0 && region.is_here() {
+        region.demand_here(action)?;
+        if len > 0 {
             // SAFETY: the body lies inside the owned range.
             let base = unsafe { region.base().add(from) };
             // SAFETY: the region is exclusive: no view and no reference needs the access that is taken away.

@@ -1,0 +1,174 @@
+//! Ranges that a forked child does not have, and what it finds there instead: nothing, for good.
+//!
+//! `MADV_DONTFORK` leaves a hole in the child. Whatever the child maps next may land in it, and a view that
+//! was inherited would reach that. So the holes are filled before the child runs a line of its own: a handler
+//! of pthread_atfork(3) puts inaccessible pages there, where every access faults.
+//!
+//! A lock around each change, held by whoever forks, sees to it that a child's holes are those of the table.
+//! Children made without fork(3) (by a raw clone(2), by `_Fork`) skip such handlers; they may call nothing
+//! but what is async-signal-safe anyway. Children that share the memory (vfork, posix_spawn) have no holes.
+
+#![allow(unsafe_code, reason = "maps pages into a child's holes; listed in docs/SOUNDNESS.md")]
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sys::memory::{self as kernel, Backing};
+
+/// The ranges, by address, none of which overlap.
+struct Table {
+    locked: AtomicBool,
+    ranges: UnsafeCell<Vec<Range<usize>>>,
+}
+
+// SAFETY: the ranges are touched by whoever holds the lock, and by the one thread of a child whose parent's
+// thread held it.
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table { locked: AtomicBool::new(false), ranges: UnsafeCell::new(Vec::new()) };
+
+/// The table, while nobody forks and nobody else changes it.
+pub(crate) struct Locked(());
+
+/// Locks the table, and sees to it that forks do, too.
+///
+/// # Errors
+/// Where pthread_atfork(3) has no memory.
+pub(crate) fn lock() -> io::Result<Locked> {
+    static HOOKED: OnceLock<i32> = OnceLock::new();
+    // SAFETY: the three functions touch the table and make system calls only.
+    let refused = *HOOKED
+        .get_or_init(|| unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) });
+    if refused != 0 {
+        return Err(io::Error::from_raw_os_error(refused));
+    }
+    acquire();
+    Ok(Locked(()))
+}
+
+impl Locked {
+    /// Says that children will lack a range.
+    pub(crate) fn insert(&mut self, range: Range<usize>) {
+        self.remove(range.clone());
+        let ranges = self.ranges();
+        let place = ranges.partition_point(|known| known.start < range.start);
+        ranges.insert(place, range);
+    }
+
+    /// Says that children will have a range again, or that nobody has it any more.
+    pub(crate) fn remove(&mut self, range: Range<usize>) {
+        let ranges = self.ranges();
+        let mut rest = Vec::new();
+        ranges.retain(|known| {
+            let overlaps = known.start < range.end && range.start < known.end;
+            if overlaps {
+                rest.extend(
+                    [known.start..range.start, range.end..known.end].into_iter().filter(|it| !it.is_empty()),
+                );
+            }
+            !overlaps
+        });
+        ranges.extend(rest);
+        ranges.sort_unstable_by_key(|known| known.start);
+    }
+
+    /// Says that a range has moved, or changed its length: whether children lack it stays as it was.
+    pub(crate) fn move_to(&mut self, old: Range<usize>, new: Range<usize>) {
+        if self.ranges().iter().any(|known| known.start <= old.start && old.end <= known.end) {
+            self.remove(old);
+            self.insert(new);
+        }
+    }
+
+    fn ranges(&mut self) -> &mut Vec<Range<usize>> {
+        // SAFETY: this is the holder of the lock, and it is borrowed mutably.
+        unsafe { &mut *TABLE.ranges.get() }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        release();
+    }
+}
+
+fn acquire() {
+    while TABLE.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        // Held for a system call at most.
+        std::thread::yield_now();
+    }
+}
+
+fn release() {
+    TABLE.locked.store(false, Ordering::Release);
+}
+
+extern "C" fn before() {
+    acquire();
+}
+
+extern "C" fn in_parent() {
+    release();
+}
+
+/// Fills the holes. Allocates nothing.
+extern "C" fn in_child() {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: the thread that forked held the lock, and this is its copy: the only thread that there is.
+    let ranges = unsafe { &*TABLE.ranges.get() };
+    for range in ranges {
+        // SAFETY: nothing that exists is replaced. What is refused is there already: the child of a child has
+        // inherited what fills the holes.
+        let _filled =
+            unsafe { kernel::map(range.start, range.len(), libc::PROT_NONE, flags, Backing::ANONYMOUS) };
+    }
+    release();
+}
+
+/// The addresses of a range.
+pub(crate) fn addresses(base: NonNull<u8>, len: usize) -> Range<usize> {
+    let start = base.addr().get();
+    start..start + len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At the end of the address space, where nothing is ever mapped.
+    const FAR: usize = 0x7fff_ffff_0000;
+
+    fn known() -> Vec<Range<usize>> {
+        let mut table = lock().unwrap();
+        table
+            .ranges()
+            .iter()
+            .filter(|range| range.start >= FAR)
+            .map(|it| it.start - FAR..it.end - FAR)
+            .collect()
+    }
+
+    fn far(range: Range<usize>) -> Range<usize> {
+        FAR + range.start..FAR + range.end
+    }
+
+    #[test]
+    fn ranges_are_cut_joined_to_nothing_and_moved_whole() {
+        let change = |change: &dyn Fn(&mut Locked)| {
+            change(&mut lock().unwrap());
+            known()
+        };
+        assert_eq!(change(&|_| {}), []);
+        change(&|table| table.insert(far(10..20)));
+        assert_eq!(change(&|table| table.insert(far(30..40))), [10..20, 30..40]);
+        assert_eq!(change(&|table| table.insert(far(15..18))), [10..15, 15..18, 18..20, 30..40]);
+        assert_eq!(change(&|table| table.remove(far(12..35))), [10..12, 35..40]);
+        assert_eq!(change(&|table| table.move_to(far(35..40), far(50..60))), [10..12, 50..60]);
+        assert_eq!(change(&|table| table.move_to(far(10..13), far(70..73))), [10..12, 50..60]);
+        assert_eq!(change(&|table| table.remove(far(0..100))), []);
+    }
+}
