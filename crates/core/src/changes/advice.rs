@@ -15,7 +15,7 @@ use super::range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{Access, Map, Memory, sealed};
 use crate::span::Span;
-use crate::sys::pagemap;
+use crate::sys::{page, pagemap};
 
 /// What the kernel is told about pages, or asked to do with them.
 ///
@@ -175,8 +175,12 @@ impl Advice {
 
     /// Whether every byte reads the same afterwards in this process.
     pub(super) fn keeps_contents(self) -> bool {
-        self.keeps_memory_readable()
-            && !matches!(self, Self::DontNeed | Self::DontNeedLocked | Self::Remove | Self::GuardRemove)
+        self.keeps_memory_readable() && !self.gives_pages_back() && !matches!(self, Self::GuardRemove)
+    }
+
+    /// Whether pages go back to where they came from, and others come in their place.
+    fn gives_pages_back(self) -> bool {
+        matches!(self, Self::DontNeed | Self::DontNeedLocked | Self::Remove)
     }
 
     /// Whether private memory stays readable, and changes its contents only while the advice is given.
@@ -245,6 +249,10 @@ impl Memory {
         let span = self.advised(range)?;
         if !advice.keeps_memory_readable() {
             let why = format!("{advice:?} would pull pages from under references; see advise_unchecked");
+            return Err(Error::new(ErrorKind::InvalidInput, "advise about", "memory", why));
+        }
+        if advice.gives_pages_back() && self.region().unit() > page::size() {
+            let why = "pages of a pool that are given back may be missing when they are touched again";
             return Err(Error::new(ErrorKind::InvalidInput, "advise about", "memory", why));
         }
         Pages::of_memory_alone(self, span, advice.rounding())?

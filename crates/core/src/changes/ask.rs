@@ -18,7 +18,6 @@ use crate::sys::{memory as kernel, page, pagemap, permission, smaps};
 
 const CACHESTAT: WhyUntold = WhyUntold::KernelLacks("cachestat(2) (Linux 6.5)");
 const SCAN: WhyUntold = WhyUntold::KernelLacks("PAGEMAP_SCAN (Linux 6.7)");
-const POPULATE: WhyUntold = WhyUntold::KernelLacks("MADV_POPULATE_READ (Linux 5.14)");
 const KPAGEFLAGS: WhyUntold = WhyUntold::NeedsRoot("/proc/kpageflags");
 
 pub(super) fn page_bytes() -> u64 {
@@ -266,11 +265,9 @@ fn shown(file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<Window, WhyUnt
     let window = Window::open(file, offset, bytes).map_err(|_| WhyUntold::CannotMap)?;
     // A refusal costs read-ahead or a touch of the pages' age, nothing else.
     let _refused = window.look_only();
-    match window.populate(0..window.addresses().len()) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(POPULATE),
-        // The file was cut, or a page was lost meanwhile: what is there can be looked at.
-        Ok(()) | Err(_) => Ok(window),
-    }
+    // The file may be cut, or a page lost, meanwhile: what is there can be looked at.
+    window.touch();
+    Ok(window)
 }
 
 /// Marks pages in memory that this process has locked by itself.

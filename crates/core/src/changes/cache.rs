@@ -8,10 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::advice::Advice;
 use super::pages::{Pages, Rounding};
 use super::states::{Question, WhyUntold};
-use super::window::Window;
 use super::{range, residency};
 use crate::error::{Error, ErrorKind, Result};
-use crate::map::{Access, Map, sealed};
+use crate::map::{Access, Map};
 use crate::sys::memory::{self as kernel, CacheStat};
 use crate::sys::page;
 
@@ -167,6 +166,9 @@ fn write_back(fd: BorrowedFd<'_>, offset: u64, len: NonZeroU64) -> io::Result<()
 const AHEAD: u64 = 32 << 20;
 const STEP: u64 = 4 << 20;
 
+/// How much is read by one call.
+const PIECE: usize = 256 << 10;
+
 /// Brings a range of a file into memory and waits until it is there; returns how many bytes were brought.
 ///
 /// `progress` hears after each few megabytes how many bytes are done, and may stop the work. It is also the
@@ -177,8 +179,7 @@ const STEP: u64 = 4 << 20;
 /// As [`cache_usage`], and `Io` where the file cannot be read.
 ///
 /// # Kernel
-/// posix_fadvise(2) with `POSIX_FADV_WILLNEED` 32 MiB ahead, then `MADV_POPULATE_READ` (Linux 5.14), or else
-/// reading.
+/// posix_fadvise(2) with `POSIX_FADV_WILLNEED` 32 MiB ahead, then pread(2).
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -197,7 +198,7 @@ pub fn warm(
 ) -> Result<u64> {
     let fd = file.as_fd();
     let bytes = range::of_file(fd, range, "warm")?;
-    let (mut at, mut announced) = (bytes.start, bytes.start);
+    let (mut at, mut announced, mut buffer) = (bytes.start, bytes.start, Vec::new());
     while at < bytes.end {
         // Steps end at multiples of their size, so that only the first may begin inside of a page.
         let step = at..(at - at % STEP).saturating_add(STEP).min(bytes.end);
@@ -208,9 +209,8 @@ pub fn warm(
                 let _refused = rustix::fs::fadvise(fd, from, Some(len), rustix::fs::Advice::WillNeed);
                 announced = until;
             }
-            if populate(fd, &step).is_err() {
-                read(fd, &step)?;
-            }
+            buffer.resize(PIECE, 0);
+            read(fd, &step, &mut buffer)?;
         }
         at = step.end;
         if progress(at - bytes.start).is_break() {
@@ -227,16 +227,8 @@ fn is_cached(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> bool {
     kernel::cache_stat(fd, bytes.start, bytes.end - bytes.start).is_ok_and(|stat| stat.cached >= pages)
 }
 
-fn populate(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> io::Result<()> {
-    let first = bytes.start - bytes.start % range::wide(page::size());
-    let window = Window::open(fd, first, bytes.end - first)?;
-    window.populate(0..window.addresses().len())
-}
-
-/// Reads what could not be populated: on an old kernel, where mapping is not possible, or to learn what the
-/// matter is.
-fn read(fd: BorrowedFd<'_>, bytes: &Range<u64>) -> Result<()> {
-    let mut buffer = vec![0u8; 1 << 20];
+/// Reads and forgets: whatever the read-ahead was, the bytes are in memory then.
+fn read(fd: BorrowedFd<'_>, bytes: &Range<u64>, buffer: &mut [u8]) -> Result<()> {
     let mut at = bytes.start;
     while at < bytes.end {
         let len = buffer.len().min(range::narrow(bytes.end - at));
@@ -293,8 +285,7 @@ impl<A: Access> Map<A> {
     pub fn evict(&self, range: impl RangeBounds<usize>) -> Result<CacheUsage> {
         let span = range::checked(range, self.len(), "evict", || self.name())?;
         let (file, bytes) = self.file_range(span.range(), "evict")?;
-        let writes = <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
-        if !(self.is_private() && writes) {
+        if !self.region().origin().has_copies {
             // A locked range refuses; its pages are counted as staying.
             let _refused = Pages::of_map(self, span, Rounding::Inward)?.advise(Advice::DontNeed);
         }

@@ -184,13 +184,13 @@ pub(crate) fn reserve(source: &Source, offset: u64, len: u64) -> Result<()> {
 }
 
 /// Reserves room for the bytes from `start` to `end`, then makes the file at least `end` bytes long. Where
-/// that fails, neither its length nor its share of the disk has changed.
+/// that fails, its length has not changed.
 fn extend(source: &Source, start: u64, end: u64) -> Result<()> {
     const ACTION: &str = "reserve space in";
     let fd = source.fd();
     let present = regular_len(fd, ACTION)?;
     let full = |why: String| Err(Error::new(ErrorKind::NoSpace, ACTION, source.name(), why));
-    if let Some(limit) = file_size_limit()
+    if let Some(limit) = file::size_limit()
         && end > limit
     {
         // The kernel would send SIGXFSZ, whose default is to end the process.
@@ -211,29 +211,18 @@ fn extend(source: &Source, start: u64, end: u64) -> Result<()> {
         }
         Ok(()) => Ok(()),
         Err(cause) if cause.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-            if present < end {
-                change_len(fd, end)
-            } else {
-                Ok(())
-            }
+            // Asked again just before, and best effort: there is no call that only makes a file longer.
+            if regular_len(fd, ACTION)? < end { change_len(fd, end) } else { Ok(()) }
         }
         Err(cause) => {
-            give_back_beyond_the_end(fd, present);
+            // What was reserved on the way stays reserved beyond the end: cutting it off could cut off what
+            // somebody else has appended meanwhile.
             let error = Error::os(ACTION, source.name(), cause);
             Err(match error.kind() {
                 ErrorKind::NoSpace => error.advice(format!("{beyond_the_end} bytes more are needed")),
                 _ => explain_sealed(error),
             })
         }
-    }
-}
-
-/// Gives back what was reserved beyond the file's end before the reservation failed, unless the file has
-/// grown.
-fn give_back_beyond_the_end(fd: BorrowedFd<'_>, present: u64) {
-    if file::len(fd).is_ok_and(|now| now == present) {
-        // The error that matters is the one that the caller is about to return.
-        let _kept_reserved = rustix::fs::ftruncate(fd, present);
     }
 }
 
@@ -264,10 +253,6 @@ fn explain_sealed(error: Error) -> Error {
     } else {
         error
     }
-}
-
-fn file_size_limit() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl MirrorRing {
             before: 0,
             len: both,
             capacity: both,
-            origin: Origin { private: false, ..Origin::anonymous() },
+            origin: Origin { private: false, has_copies: false, ..Origin::anonymous() },
             ticket: None,
             release: Release::Background,
             unit: page::size(),

@@ -6,7 +6,7 @@ use super::range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::absent;
 use crate::map::region::Release;
-use crate::map::{Access, ForkPolicy, Map, MapOptions, ReadWrite, Unmap, sealed};
+use crate::map::{Access, ForkPolicy, Map, MapOptions, ReadWrite, Unmap};
 use crate::sys::file::{self, Kind};
 use crate::sys::{memory as kernel, page};
 
@@ -170,8 +170,7 @@ impl<A: Access> Map<A> {
             );
         }
         let region = self.region();
-        let writes = <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
-        if self.is_private() && writes && region.owned() > 0 {
+        if region.origin().has_copies && region.owned() > 0 {
             return unsupported(
                 "private copies cannot move while guards stand around them, or parts of them were advised, \
                  protected or locked on their own",

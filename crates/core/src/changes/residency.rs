@@ -10,7 +10,7 @@ use super::pages::Pages;
 use super::range;
 use super::states::Residency;
 use crate::error::{Error, Result};
-use crate::map::{Access, Map, Memory, sealed};
+use crate::map::{Access, Map, Memory};
 
 /// Tells for each page of a range of a file whether it is in memory, dirty, or being written back.
 ///
@@ -106,7 +106,7 @@ impl<A: Access> Map<A> {
         let bytes = range::wide(span.offset())..range::wide(span.end());
         let lead = range::wide(pages.lead());
         let first = self.file_offset().saturating_add(bytes.start).saturating_sub(lead);
-        let copies = self.is_private() && <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
+        let copies = self.region().origin().has_copies;
         let subject = Subject {
             // What is cached of the file says nothing about private copies of it.
             cache: self.source().filter(|_| !copies).map(|source| (source.fd(), first)),

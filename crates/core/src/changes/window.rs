@@ -1,4 +1,4 @@
-//! A passing look at a part of a file: mapped to ask the kernel about it, never accessed.
+//! A passing look at a part of a file: mapped to ask the kernel about it. What its bytes are is nobody's business.
 
 #![allow(unsafe_code, reason = "maps, asks and unmaps a range of its own; listed in docs/SOUNDNESS.md")]
 
@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
+use crate::fault::{handler, raw};
 use crate::sys::memory::{self as kernel, Backing};
 use crate::sys::page;
 
@@ -14,7 +15,7 @@ use crate::sys::page;
 /// calls.
 pub(super) const WINDOW: u64 = 1 << 30;
 
-/// Whole pages of a file, mapped for reading. Its bytes are never read here, so a truncation cannot hurt.
+/// Whole pages of a file, mapped for reading. Only guarded loads touch them, so a truncation cannot hurt.
 //
 // Invariant: `base..+len` was mapped by `open`, belongs to this value alone, and nothing refers into it.
 pub(super) struct Window {
@@ -48,17 +49,18 @@ impl Window {
         unsafe { kernel::residency(self.base, self.len, pages) }
     }
 
-    /// Brings a part's pages in, waiting for the disk (Linux 5.14; `EINVAL` before).
-    pub(super) fn populate(&self, part: Range<usize>) -> io::Result<()> {
-        assert!(
-            part.start <= part.end && part.end <= self.len,
-            "{part:?} lies in a window of {} bytes",
-            self.len
-        );
-        // SAFETY: the part lies inside the range.
-        let base = unsafe { self.base.add(part.start) };
-        // SAFETY: the range is ours, and populating discards nothing.
-        unsafe { kernel::advise(base, part.len(), libc::MADV_POPULATE_READ) }
+    /// Maps every page, waiting for the disk where one is not in memory; passes by what cannot be had.
+    ///
+    /// By guarded loads: `MADV_POPULATE_READ` never returns, before Linux 6.9, where the disk fails.
+    pub(super) fn touch(&self) {
+        handler::install();
+        for offset in (0..self.len).step_by(page::size()) {
+            let mut byte = 0u8;
+            // SAFETY: lies inside the range.
+            let page = unsafe { self.base.add(offset) };
+            // SAFETY: the range is ours, and the byte is a local.
+            let _absent = unsafe { raw::copy(&raw mut byte, page.as_ptr(), 1) };
+        }
     }
 
     /// Says that looking at the pages must neither read ahead nor count as a use of them.

@@ -39,6 +39,7 @@ static READY: AtomicBool = AtomicBool::new(false);
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        table::sort();
         for (index, signal) in SIGNALS.into_iter().enumerate() {
             let previous = query(signal);
             // SAFETY: only this closure writes, once, and READY is not released yet.

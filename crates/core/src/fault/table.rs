@@ -12,6 +12,8 @@
 
 #![allow(unsafe_code, reason = "guarded accesses; listed in docs/SOUNDNESS.md")]
 
+use std::sync::OnceLock;
+
 /// The section's name; the assembler text in `raw` and the bounds below must agree with it.
 #[cfg(test)]
 pub(crate) const SECTION: &str = "mapwright_faults_0_1";
@@ -59,24 +61,38 @@ macro_rules! listed {
 }
 pub(crate) use listed;
 
+/// The entries by their instruction's address; made by [`sort`].
+static SORTED: OnceLock<Box<[(usize, Exit)]>> = OnceLock::new();
+
+/// Sorts the table, so that the handler need not walk through it: there are some entries for each place where
+/// an access was inlined, and every fault of somebody else is looked up, too.
+pub(crate) fn sort() {
+    SORTED.get_or_init(|| {
+        let (first, end) = (&raw const FIRST, &raw const END);
+        let count = (end.addr() - first.addr()) / size_of::<Entry>();
+        let entry = |index| {
+            // SAFETY: the linker bounds the section by the two symbols, and index is below the number of
+            // entries in it.
+            let at = unsafe { first.add(index) };
+            // SAFETY: at points to an entry of the section, which is constant, aligned to 4 and written whole
+            // by `listed!`.
+            let entry: &Entry = unsafe { &*at };
+            let exit = Exit { address: relative(&entry.exit), returns_trap: entry.kind == 1 };
+            (relative(&entry.instruction), exit)
+        };
+        let mut sorted: Box<[_]> = (0..count).map(entry).collect();
+        sorted.sort_unstable_by_key(|&(instruction, _)| instruction);
+        sorted
+    });
+}
+
 /// Finds the exit for a program counter, or `None` where the instruction is not ours.
 ///
-/// Async-signal-safe: reads constant memory only.
+/// Async-signal-safe: reads what [`sort`] has left behind, and nothing changes any more.
 pub(crate) fn find(program_counter: usize) -> Option<Exit> {
-    let (first, end) = (&raw const FIRST, &raw const END);
-    let count = (end.addr() - first.addr()) / size_of::<Entry>();
-    for index in 0..count {
-        // SAFETY: the linker bounds the section by the two symbols, and index is below the number of entries
-        // in it.
-        let at = unsafe { first.add(index) };
-        // SAFETY: at points to an entry of the section, which is constant, aligned to 4 and written whole by
-        // `listed!`.
-        let entry = unsafe { &*at };
-        if relative(&entry.instruction) == program_counter {
-            return Some(Exit { address: relative(&entry.exit), returns_trap: entry.kind == 1 });
-        }
-    }
-    None
+    let sorted = SORTED.get()?;
+    let place = sorted.binary_search_by_key(&program_counter, |&(instruction, _)| instruction).ok()?;
+    Some(sorted[place].1)
 }
 
 /// Resolves a field that is relative to its own address.
@@ -97,12 +113,16 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_listed_is_not_found() {
+        sort();
         assert_eq!(find(0), None);
         assert_eq!(find((find as fn(usize) -> Option<Exit>) as usize), None);
     }
 
     #[test]
-    fn the_table_is_not_empty() {
-        assert!((&raw const END).addr() > (&raw const FIRST).addr());
+    fn every_entry_is_found() {
+        sort();
+        let sorted = SORTED.get().unwrap();
+        assert!(!sorted.is_empty() && sorted.is_sorted_by(|left, right| left.0 < right.0));
+        assert!(sorted.iter().all(|&(instruction, exit)| find(instruction) == Some(exit)));
     }
 }

@@ -42,6 +42,9 @@ impl View<'_, ReadWrite> {
             return self.copy_from(offset, bytes);
         };
         let kept = self.kept(source, offset, bytes.len());
+        if !is_for_pwrite(source, self.file_offset(offset + kept)) {
+            return self.copy_from(offset, bytes);
+        }
         let mut done = 0;
         while done < kept {
             let piece = &bytes[done..kept.min(done + PIECE)];
@@ -74,5 +77,29 @@ impl View<'_, ReadWrite> {
         let file_len = file::len(source.fd()).unwrap_or(u64::MAX);
         let kept = file_len.saturating_sub(self.file_offset(offset));
         usize::try_from(kept).map_or(len, |kept| kept.min(len))
+    }
+}
+
+/// Whether pwrite(2) puts bytes where they are to go, up to `end`. Through a descriptor that appends it adds
+/// them to the file's end; and beyond RLIMIT_FSIZE, where stores are still allowed, it would send SIGXFSZ.
+fn is_for_pwrite(source: &Source, end: u64) -> bool {
+    let appends = |flags: rustix::fs::OFlags| flags.contains(rustix::fs::OFlags::APPEND);
+    !rustix::fs::fcntl_getfl(source.fd()).is_ok_and(appends)
+        && file::size_limit().is_none_or(|limit| end <= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::map::MapOptions;
+
+    #[test]
+    fn a_file_that_was_opened_to_append_is_written_in_place() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&path, vec![1; 100_000]).unwrap();
+        let file = std::fs::File::options().read(true).append(true).open(&path).unwrap();
+        let map = MapOptions::new().map_mut(file).unwrap();
+        map.view().write_bulk(1000, &vec![2; 50_000]).unwrap();
+        let expected = [vec![1; 1000], vec![2; 50_000], vec![1; 49_000]].concat();
+        assert!(std::fs::read(&path).unwrap() == expected && map.view().to_vec().unwrap() == expected);
     }
 }

@@ -28,8 +28,11 @@ const FEW: usize = 8;
 const DEPTH: usize = 256;
 const SLOTS_BYTES: usize = 16 << 20;
 
-/// The largest single read; longer places are cut.
+/// The largest place that is read at once; longer ones are cut.
 const LARGEST: usize = 1 << 20;
+
+/// The largest single read: such a place, and what alignment adds to it.
+const LARGEST_READ: usize = LARGEST + BLOCK;
 
 /// One place to read, and where in the caller's buffer it goes.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +92,7 @@ impl<A: Readable> View<'_, A> {
     /// # Kernel
     /// posix_fadvise(2), `POSIX_FADV_WILLNEED`. Nothing happens where memory is mapped.
     pub fn prefetch(&self, spans: &[Span]) -> Result<()> {
-        let total = spans.iter().map(|span| span.len()).sum();
+        let total = spans.iter().fold(0usize, |sum, span| sum.saturating_add(span.len()));
         let mut places = self.place(spans, total)?;
         let Some(source) = self.source() else { return Ok(()) };
         places.sort_unstable_by_key(|place| place.span.offset());
@@ -152,10 +155,10 @@ impl<A: Readable> View<'_, A> {
         let (region, base) = self.parts();
         let start = region.before() + base + span.offset();
         let (from, to) = (page::round_down(start), start + span.len());
-        if to - from > LARGEST {
+        if to - from > LARGEST + page::size() {
             return false;
         }
-        let mut pages = [0u8; LARGEST / BLOCK + 1];
+        let mut pages = [0u8; LARGEST / BLOCK + 2];
         // SAFETY: the place lies in the view, so its pages lie in the region's owned range.
         let address = unsafe { region.base().add(from) };
         let count = (to - from).div_ceil(page::size());
@@ -192,8 +195,8 @@ impl<A: Readable> View<'_, A> {
         if cold.is_empty() {
             return Ok(());
         }
-        let runs = self.runs(cold, LARGEST);
-        let longest = runs.iter().map(|run| run.len).max().unwrap_or(BLOCK).min(LARGEST);
+        let runs = self.runs(cold, LARGEST_READ);
+        let longest = runs.iter().map(|run| run.len).max().unwrap_or(BLOCK).min(LARGEST_READ);
         let slot_len = longest.next_multiple_of(BLOCK);
         let depth = (SLOTS_BYTES / slot_len).clamp(4, DEPTH).min(runs.len());
         let queue = (cold.len() >= FEW).then(|| {

@@ -40,6 +40,7 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         kind: Some(kind),
         offset: options.offset,
         private: sharing == Sharing::Private,
+        has_copies: sharing == Sharing::Private && A::PROTECTION & libc::PROT_WRITE != 0,
     };
     if len == 0 && options.reserve == 0 {
         if options.len.is_none() {
@@ -129,7 +130,8 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
         return Err(Error::new(ErrorKind::InvalidInput, "map shared memory", "", why));
     }
     refuse_misplaced(options)?;
-    let origin = Origin { private: sharing == libc::MAP_PRIVATE, ..Origin::anonymous() };
+    let private = sharing == libc::MAP_PRIVATE;
+    let origin = Origin { private, has_copies: private, ..Origin::anonymous() };
     let capacity = len.max(options.reserve);
     if capacity == 0 {
         return Ok(Region::empty(origin, None));

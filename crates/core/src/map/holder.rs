@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "takes regions out of their counts; listed in docs/SOUNDNESS.md")]
 
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -54,11 +55,24 @@ impl Holder {
     /// Takes the region out, alone.
     pub(crate) fn into_region(self) -> Region {
         self.wait_for_helpers();
-        match Arc::try_unwrap(self.0) {
+        let mut holder = ManuallyDrop::new(self);
+        // SAFETY: the holder is never dropped, so its count is taken once.
+        let region = unsafe { std::ptr::read(&raw mut holder.0) };
+        match Arc::try_unwrap(region) {
             Ok(region) => region,
             // SAFETY: a parent's helper holds a count that will never be given back: nobody else reads the
             // region, and the copy in the shared block is leaked, not dropped.
             Err(leaked) => unsafe { std::ptr::read(Arc::into_raw(leaked)) },
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) > 1 && self.has_helpers_here() {
+            // The last helper unmaps, and soon; whoever needs the range gone waits for that.
+            self.stop_helpers();
+            self.announce_end();
         }
     }
 }

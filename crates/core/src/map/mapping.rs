@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::ptr::NonNull;
 
+use crate::fault::raw;
 use crate::map::options::Unmap;
 use crate::map::reaper;
 use crate::map::region::DEFER_FROM;
@@ -124,7 +125,7 @@ impl Mapping {
         widening(owned, |len| unsafe { memory::protect(base, len, protection) })?;
         if protection & libc::PROT_EXEC != 0 {
             // SAFETY: the range is owned.
-            unsafe { memory::synchronise_instructions(self.start, self.len) };
+            unsafe { raw::synchronise_instructions(self.start.as_ptr(), self.len) };
         }
         Ok(())
     }

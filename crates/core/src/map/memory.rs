@@ -10,7 +10,8 @@ use super::options::{MapOptions, Populate};
 use super::region::Region;
 use super::{Map, populate};
 use crate::error::{Error, Result};
-use crate::sys::memory as kernel;
+use crate::fault::raw;
+use crate::sys::{memory as kernel, page};
 
 /// Private, zeroed memory straight from the kernel: page-aligned, as large as address space allows, and `&mut
 /// [u8]` without `unsafe`.
@@ -83,7 +84,8 @@ impl Memory {
 
     /// Makes the memory longer (zeroed) or shorter, within its capacity; no address moves.
     ///
-    /// Bytes that are cut off are given back to the system and read as zeros if it grows again.
+    /// Bytes that are cut off are given back to the system (pages of a pool are kept) and read as zeros if it
+    /// grows again.
     ///
     /// # Errors
     /// Where `len` is beyond the capacity; see [`MapOptions::reserve`].
@@ -131,8 +133,8 @@ impl Memory {
             // SAFETY: the memory is ours and no reference to it is left: `self` was moved in.
             unsafe { kernel::protect(start, len, libc::PROT_READ | libc::PROT_EXEC) }
                 .map_err(|cause| Error::os("make executable", "memory", cause))?;
-            // SAFETY: as above.
-            unsafe { kernel::synchronise_instructions(start, len) };
+            // SAFETY: the range is the region's.
+            unsafe { raw::synchronise_instructions(start.as_ptr(), len) };
         }
         Ok(Map::new(self.region.into_region(), None))
     }
@@ -156,6 +158,11 @@ impl Memory {
     fn discard(&mut self, from: usize, to: usize) -> Result<()> {
         self.region.demand_here("cut")?;
         let unit = self.region.unit();
+        if unit > page::size() {
+            // Pages of a pool that are given back may be taken by others, and be missing when touched again.
+            self[from..to].fill(0);
+            return Ok(());
+        }
         let first_whole = from.next_multiple_of(unit).min(to);
         self[from..first_whole].fill(0);
         let last_whole = to - to % unit;

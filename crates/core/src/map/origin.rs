@@ -29,6 +29,9 @@ pub(crate) struct Origin {
     pub(crate) offset: u64,
     /// Whether stores go to private copies.
     pub(crate) private: bool,
+    /// Whether there may be such copies, whose bytes are in no file: the map is private, and is or was
+    /// writable.
+    pub(crate) has_copies: bool,
 }
 
 /// What the file answered.
@@ -49,7 +52,7 @@ const BUS_MCEERR_AR: i32 = 4;
 
 impl Origin {
     pub(crate) const fn anonymous() -> Self {
-        Self { source: None, kind: None, offset: 0, private: true }
+        Self { source: None, kind: None, offset: 0, private: true, has_copies: true }
     }
 
     /// Translates an offset in the visible bytes into one in the file.

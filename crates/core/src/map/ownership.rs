@@ -45,7 +45,9 @@ impl<A: Access> Map<A> {
         let lock = self.lock.take();
         let region = self.exclusive();
         let (before, owned, len, unit) = (region.before(), region.owned(), region.len(), region.unit());
-        let cut = before.checked_add(at).filter(|&cut| at <= len && cut <= owned && cut % unit == 0);
+        // By the address: behind a guard the distance from the base says nothing about huge pages.
+        let is_boundary = |cut: &usize| (region.base().addr().get() + cut).is_multiple_of(unit);
+        let cut = before.checked_add(at).filter(|&cut| at <= len && cut <= owned).filter(is_boundary);
         let Some(cut) = cut else {
             let why = format!("{at} is not a page boundary inside of {len} bytes (pages of {unit} bytes)");
             return Err(Error::new(ErrorKind::InvalidInput, "split", "a map", why));
@@ -55,6 +57,7 @@ impl<A: Access> Map<A> {
             kind: region.origin().kind,
             offset: region.origin().file_offset(offset),
             private: region.origin().private,
+            has_copies: region.origin().has_copies,
         };
         let capacity = region.capacity();
         let release = region.release();
@@ -106,12 +109,10 @@ impl<A: Access> Map<A> {
         Ok(())
     }
 
-    /// Gives the range up: nobody unmaps it until [`from_raw`](Self::from_raw).
+    /// Gives the range up: nobody unmaps it until [`from_raw`](Self::from_raw). An advisory lock is a map's,
+    /// and ends here.
     #[must_use = "the range stays mapped until from_raw or munmap"]
     pub fn into_raw(mut self) -> RawMap {
-        let lock = self.lock.take();
-        // The lock is to be kept, too: its file is closed by the caller.
-        std::mem::forget(lock);
         let region = self.exclusive();
         region.set_release(Release::Never);
         RawMap {
@@ -156,6 +157,8 @@ impl<A: Access> Map<A> {
             kind: description.map(|description| description.kind),
             offset: raw.offset,
             private: raw.private,
+            // Whoever had it may have written.
+            has_copies: raw.private,
         };
         let end = origin.file_offset(raw.len);
         let base = std::ptr::NonNull::new(raw.base).ok_or_else(|| {

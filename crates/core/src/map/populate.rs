@@ -39,7 +39,7 @@ pub(super) fn in_background<A: Access>(region: &Holder) {
 }
 
 /// How much is populated at once: small enough to stop soon, large enough to keep a disk busy.
-const POPULATE_PIECE: usize = 4 << 20;
+const POPULATE_PIECE: usize = 2 << 20;
 
 fn populate_in_pieces<A: Access>(region: &Arc<Region>) {
     let mut offset = 0;

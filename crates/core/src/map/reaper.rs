@@ -91,15 +91,46 @@ static REAPER: OnceLock<Option<(Thread, Generation)>> = OnceLock::new();
 #[cfg(not(loom))]
 pub(crate) unsafe fn defer(base: NonNull<u8>, len: usize) -> Result<(), ()> {
     match REAPER.get_or_init(start) {
-        Some((thread, generation))
-            if *generation == fork::generation() && PENDING.load(Ordering::Relaxed) < WAITING =>
-        {
+        Some(reaper) if in_this_process(reaper) && PENDING.load(Ordering::Relaxed) < WAITING => {
             PENDING.fetch_add(1, Ordering::Relaxed);
             STACK.push(base.as_ptr().expose_provenance(), len);
-            thread.unpark();
+            reaper.0.unpark();
             Ok(())
         }
         _ => Err(()),
+    }
+}
+
+/// Counts a range that somebody else will unmap soon, so that [`finish`] waits for it; not where there is no
+/// reaper.
+#[cfg(not(loom))]
+pub(crate) fn announce() -> bool {
+    let is_here = REAPER.get_or_init(start).as_ref().is_some_and(in_this_process);
+    if is_here {
+        PENDING.fetch_add(1, Ordering::Relaxed);
+    }
+    is_here
+}
+
+#[cfg(loom)]
+pub(crate) fn announce() -> bool {
+    false
+}
+
+/// A range that was announced; it is unmapped when this is dropped.
+pub(crate) struct Announced(());
+
+impl Announced {
+    /// Takes one announcement back.
+    pub(crate) fn arrives() -> Self {
+        Self(())
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        #[cfg(not(loom))]
+        PENDING.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -111,8 +142,6 @@ pub(crate) unsafe fn defer(_: NonNull<u8>, _: usize) -> Result<(), ()> {
 /// Waits until every range that was handed over before is unmapped, and helps.
 #[cfg(not(loom))]
 pub(crate) fn finish() {
-    // A child inherits the count, but neither the thread nor a duty to unmap.
-    let in_this_process = |(_, generation): &(Thread, Generation)| *generation == fork::generation();
     if !REAPER.get().is_some_and(|reaper| reaper.as_ref().is_some_and(in_this_process)) {
         return;
     }
@@ -124,6 +153,12 @@ pub(crate) fn finish() {
 
 #[cfg(loom)]
 pub(crate) fn finish() {}
+
+/// A child inherits the count, but neither the thread nor a duty to unmap.
+#[cfg(not(loom))]
+fn in_this_process((_, generation): &(Thread, Generation)) -> bool {
+    *generation == fork::generation()
+}
 
 #[cfg(not(loom))]
 fn start() -> Option<(Thread, Generation)> {
@@ -160,7 +195,9 @@ fn unmap_in_pieces(base: usize, len: usize) {
             // Huge pages are not cut within. Failing again (the kernel has no memory to split a mapping)
             // leaves the rest mapped: leaked, not dangling.
             // SAFETY: as above, for all that is left.
-            let _leaked = widening(left, |len| unsafe { memory::unmap(start, len) });
+            let unmap = |len| unsafe { memory::unmap(start, len) };
+            // Once a part is gone, what lies behind the rest may be somebody else's.
+            let _leaked = if left == len { widening(left, unmap) } else { unmap(left) };
             return;
         }
         left -= piece;

@@ -57,6 +57,8 @@ pub(crate) struct Region {
     looked_at: AtomicBool,
     /// Asks background helpers, who hold the region too, to let go.
     stop: AtomicBool,
+    /// Whether the reaper counts the range among those that are to be unmapped.
+    announced: AtomicBool,
     /// The process whose threads help, once there are any.
     helped_in: OnceLock<Generation>,
     /// Set where children do not inherit the range, or not all of it: the process that may unmap it.
@@ -119,6 +121,7 @@ impl Region {
             unit,
             looked_at,
             stop,
+            announced: AtomicBool::new(false),
             helped_in,
             only_in,
         }
@@ -221,6 +224,11 @@ impl Region {
         &self.origin
     }
 
+    /// Says that its pages may be written, and are private.
+    pub(crate) fn will_have_copies(&mut self) {
+        self.origin.has_copies = true;
+    }
+
     pub(crate) fn ticket(&self) -> Option<&Ticket> {
         self.ticket.as_ref()
     }
@@ -233,6 +241,11 @@ impl Region {
     /// Asks background helpers to let go of the region.
     pub(crate) fn stop_helpers(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the range will be unmapped soon, by whoever lets go of it last.
+    pub(crate) fn announce_end(&self) {
+        self.announced.store(reaper::announce(), Ordering::Relaxed);
     }
 
     /// Allows background helpers again.
@@ -333,20 +346,19 @@ impl Region {
         self.note_end();
     }
 
-    /// Copies out of the range. On a fault everything before it has been copied.
+    /// Copies out of the range after a copy has trapped. On a fault everything before it has been copied.
     ///
     /// # Safety
     /// `target` is writable for `len` bytes and lies outside of the range; `offset + len <= capacity`.
-    #[inline]
-    pub(crate) unsafe fn copy_out(&self, offset: usize, target: *mut u8, len: usize) -> Result<(), Fault> {
+    pub(crate) unsafe fn settle_copy_out(
+        &self,
+        offset: usize,
+        target: *mut u8,
+        len: usize,
+    ) -> Result<(), Fault> {
         debug_assert!(offset.checked_add(len).is_some_and(|end| end <= self.capacity));
         // SAFETY: inside the visible range by this function's contract.
         let source = unsafe { self.start().add(offset) };
-        // SAFETY: the source is owned (invariant 1); the target is the caller's.
-        let trap = unsafe { raw::copy(target, source, len) };
-        if trap.code == 0 {
-            return Ok(());
-        }
         self.settle(offset, len, Wanted::Read, |from, len| {
             // SAFETY: `from` lies inside of the target.
             let target = unsafe { target.add(from) };
@@ -357,21 +369,20 @@ impl Region {
         })
     }
 
-    /// Copies into the range. On a fault everything before it has been copied.
+    /// Copies into the range after a copy has trapped. On a fault everything before it has been copied.
     ///
     /// # Safety
     /// `source` is readable for `len` bytes and lies outside of the range; `offset + len <= capacity`;
     /// nothing refers to the target's bytes.
-    #[inline]
-    pub(crate) unsafe fn copy_in(&self, offset: usize, source: *const u8, len: usize) -> Result<(), Fault> {
+    pub(crate) unsafe fn settle_copy_in(
+        &self,
+        offset: usize,
+        source: *const u8,
+        len: usize,
+    ) -> Result<(), Fault> {
         debug_assert!(offset.checked_add(len).is_some_and(|end| end <= self.capacity));
         // SAFETY: inside the visible range by this function's contract.
         let target = unsafe { self.start().add(offset) };
-        // SAFETY: the target is owned (invariant 1); the source is the caller's.
-        let trap = unsafe { raw::copy(target, source, len) };
-        if trap.code == 0 {
-            return Ok(());
-        }
         self.settle(offset, len, Wanted::Write, |from, len| {
             // SAFETY: `from` lies inside of the target.
             let target = unsafe { target.add(from) };
@@ -515,6 +526,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        let _said_at_the_end = self.announced.load(Ordering::Relaxed).then(reaper::Announced::arrives);
         if self.owned == 0 || self.release == Release::Never {
             return;
         }

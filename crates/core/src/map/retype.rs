@@ -5,6 +5,7 @@
 use super::Map;
 use super::access::{Access, CopyOnWrite, Executable, ReadOnly, ReadWrite, sealed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fault::raw;
 use crate::sys::memory as kernel;
 
 impl Map<ReadWrite> {
@@ -50,11 +51,8 @@ impl Map<CopyOnWrite> {
     /// Where mprotect(2) fails, as on a file system that is mounted `noexec`.
     pub fn into_executable(self) -> Result<Map<Executable>> {
         let map: Map<Executable> = self.retype("make executable")?;
-        let (base, len) = map.region.body();
-        // SAFETY: the body lies inside the owned range.
-        let start = unsafe { map.region.base().add(base) };
-        // SAFETY: the range is the region's.
-        unsafe { kernel::synchronise_instructions(start, len) };
+        // SAFETY: the visible bytes are the region's.
+        unsafe { raw::synchronise_instructions(map.region.start(), map.len()) };
         Ok(map)
     }
 }
@@ -69,7 +67,9 @@ impl Map<Executable> {
             let why = "it shows memory, not a file; into_memory gives that back";
             return Err(Error::new(ErrorKind::InvalidInput, "write to", self.name(), why));
         }
-        self.retype("begin to write to")
+        let mut map: Map<CopyOnWrite> = self.retype("begin to write to")?;
+        map.exclusive().will_have_copies();
+        Ok(map)
     }
 }
 
@@ -96,5 +96,27 @@ impl<A: Access> Map<A> {
         }
         let (region, lock) = self.into_region_and_lock();
         Ok(Map::new(region, lock))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MapOptions, Span};
+
+    #[test]
+    fn what_was_written_before_it_was_made_executable_is_what_is_read() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let map = MapOptions::new().map_copy(&file).unwrap();
+        map.view().fill(.., 7).unwrap();
+        let map = map.into_executable().unwrap();
+        let spans: Vec<Span> = (0..64).map(|index| Span::new(index * 16_384, 100).unwrap()).collect();
+        let mut bytes = vec![0; 6400];
+        map.view().gather(&spans, &mut bytes).unwrap();
+        assert!(bytes.iter().all(|&byte| byte == 7), "the file's bytes came instead of the map's");
+        map.evict(..).unwrap();
+        assert_eq!(map.view().load::<u8>(4096).unwrap(), 7);
+        let map = map.into_copy_on_write().unwrap();
+        assert_eq!(map.view().stream().next_chunk().unwrap().unwrap()[0], 7);
     }
 }

@@ -1,7 +1,9 @@
 //! What a file says about itself, and room on the disk.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, FileType, SeekFrom};
@@ -102,6 +104,21 @@ pub(crate) fn reserve_within(file: BorrowedFd<'_>, offset: u64, len: u64) -> io:
 pub(crate) fn punch(file: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     Ok(rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, len))?)
+}
+
+/// Writes all bytes at an offset. What would make the file larger than RLIMIT_FSIZE allows is `EFBIG` here;
+/// asked to, the kernel sends SIGXFSZ, whose default is to end the process.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    if size_limit().is_some_and(|limit| end > limit) {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    file.write_all_at(bytes, offset)
+}
+
+/// How large this process may make files, where there is a limit (RLIMIT_FSIZE).
+pub(crate) fn size_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
 }
 
 /// Reads one byte, to learn what the file answers now: data, its end, or an error.

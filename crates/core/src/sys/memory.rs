@@ -217,24 +217,3 @@ pub(crate) fn sync_file_range(file: BorrowedFd<'_>, offset: u64, len: u64, flags
     // SAFETY: takes a descriptor and numbers only.
     check(unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) })
 }
-
-/// Makes freshly written instructions visible to instruction fetch.
-///
-/// # Safety
-/// The caller owns the range.
-pub(crate) unsafe fn synchronise_instructions(base: NonNull<u8>, len: usize) {
-    #[cfg(target_arch = "aarch64")]
-    {
-        unsafe extern "C" {
-            fn __clear_cache(start: *mut libc::c_char, end: *mut libc::c_char);
-        }
-        let start = base.as_ptr();
-        // SAFETY: stays inside the range.
-        let end = unsafe { start.add(len) };
-        // SAFETY: cleans caches over a range that the caller owns.
-        unsafe { __clear_cache(start.cast(), end.cast()) };
-    }
-    // x86 keeps its instruction cache coherent by itself.
-    #[cfg(target_arch = "x86_64")]
-    let _ = (base, len);
-}

@@ -14,7 +14,6 @@
 //! Deliberately absent: types. `MapVec` knows what the bytes are.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use super::ahead::Ahead;
@@ -147,7 +146,7 @@ impl<A: Access> Body<A> {
         self.demand_whole("append to")?;
         self.make_room(end)?;
         self.ahead.reserve(self.source.file(), to_u64(from), to_u64(end));
-        if let Err(cause) = self.source.file().write_all_at(bytes, to_u64(from)) {
+        if let Err(cause) = file::write_all_at(self.source.file(), bytes, to_u64(from)) {
             // Half an element must not stay behind, where the file's length is the count.
             let _cut_or_not = self.cut_at_end();
             return Err(self.failed("append to", cause));
@@ -238,6 +237,11 @@ impl<A: Access> Body<A> {
             self.flush_failure = cause.raw_os_error().or(Some(libc::EIO));
             self.failed("flush", cause)
         })
+    }
+
+    /// Says that the file's name is not durable before this directory is.
+    pub(super) fn name_is_unsynced_in(&mut self, directory: Option<File>) {
+        self.unsynced_name = directory;
     }
 
     /// Unmaps before the array's end returns, not by another thread: what was removed is free then.

@@ -45,7 +45,7 @@ pub(super) fn create<T: Plain>(options: &MapVecOptions, path: &Path) -> Result<M
     let unnamed = Unnamed::in_directory(directory).map_err(fail)?;
     if options.form == Form::WithHeader {
         let header = Header::new(&T::STRUCTURE, 0);
-        unnamed.file().write_all_at(header.as_bytes(), 0).map_err(fail)?;
+        file::write_all_at(unnamed.file(), header.as_bytes(), 0).map_err(fail)?;
     }
     // Locked and mapped before it has a name: nobody can be faster, and what fails here leaves nothing
     // behind.
@@ -86,7 +86,9 @@ pub(super) fn open<T: Plain, A: Opens>(options: &MapVecOptions, path: &Path) -> 
     }
     let places = Places::new(options.form, size_of::<T>());
     let (published, flushed) = examine::<T>(options, &source)?;
-    let found = Found { places, published, flushed, lock, unsynced_name: None };
+    // Whoever created it may have been killed before the name was durable.
+    let directory = if A::WRITES { File::open(directory_of(path)).ok() } else { None };
+    let found = Found { places, published, flushed, lock, unsynced_name: directory };
     let mut body = Body::new(source, A::MAPPER, options, found)?;
     if A::WRITES && options.damage == Damage::OpenPrefix {
         // Says in the file what was found: the count, and no fragment behind it.

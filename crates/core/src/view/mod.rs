@@ -33,7 +33,7 @@ pub use search::{Finder, Matches};
 use crate::error::{Fault, FaultKind, Result};
 use crate::fault::raw;
 use crate::map::region::Region;
-use crate::map::{Access, ReadOnly, Readable, Source, Writable, sealed};
+use crate::map::{Access, ReadOnly, Readable, Source, Writable};
 use crate::span::Span;
 
 /// A bounded window on a [`Map`](crate::Map).
@@ -126,8 +126,7 @@ impl<'map, A: Access> View<'map, A> {
     /// written).
     pub(crate) fn source(&self) -> Option<&'map Source> {
         let origin = self.region.origin();
-        let differs = origin.private && <A as sealed::Sealed>::PROTECTION & libc::PROT_WRITE != 0;
-        origin.source.as_ref().filter(|_| !differs)
+        origin.source.as_ref().filter(|_| !origin.has_copies)
     }
 
     /// Translates an offset into one in the file.
@@ -204,7 +203,8 @@ impl<'map, A: Readable> View<'map, A> {
     ) -> Result<(), Fault> {
         let base = self.base();
         // SAFETY: by this function's contract, and the view lies inside the region (invariant 1).
-        unsafe { self.region.copy_out(base + offset, target, len) }.map_err(|fault| fault.seen_from(base))
+        unsafe { self.region.settle_copy_out(base + offset, target, len) }
+            .map_err(|fault| fault.seen_from(base))
     }
 
     /// Copies all bytes into a new vector.
@@ -298,7 +298,7 @@ impl<A: Writable> View<'_, A> {
         let base = self.base();
         // SAFETY: the range was checked, the view lies inside the region (invariant 1), and nothing refers to
         // mapped bytes.
-        unsafe { self.region.copy_in(base + offset, buffer.as_ptr(), buffer.len()) }
+        unsafe { self.region.settle_copy_in(base + offset, buffer.as_ptr(), buffer.len()) }
             .map_err(|fault| fault.seen_from(base))
     }
 

@@ -255,6 +255,43 @@ macro_rules! guarded {
     };
 }
 
+/// Writes freshly written instructions back to where fetching finds them, and drops what was fetched before.
+///
+/// # Safety
+/// `start..+len` lies in address space that the caller owns; `len` is not 0.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn synchronise_instructions(start: *const u8, len: usize) -> Trap {
+    naked_asm!(
+        "add x2, x0, x1",
+        "mrs x3, ctr_el0",
+        "mov x4, 4",
+        // The smallest line of all data caches (bits 16 to 19), and of all instruction caches (bits 0 to 3).
+        "ubfx x5, x3, 16, 4",
+        "lsl x5, x4, x5",
+        "ubfx x6, x3, 0, 4",
+        "lsl x6, x4, x6",
+        "sub x7, x5, 1",
+        "bic x8, x0, x7",
+        "10:",
+        listed!("dc cvau, x8", "90f", "1"),
+        "add x8, x8, x5",
+        "cmp x8, x2",
+        "b.lo 10b",
+        "dsb ish",
+        "sub x7, x6, 1",
+        "bic x8, x0, x7",
+        "20:",
+        listed!("ic ivau, x8", "90f", "1"),
+        "add x8, x8, x6",
+        "cmp x8, x2",
+        "b.lo 20b",
+        "dsb ish",
+        "isb",
+        "mov x1, 0",
+        "90: ret",
+    );
+}
+
 macro_rules! word {
     ($word:ty, $load:literal, $store:literal, $acquire:literal, $release:literal, $linked:literal,
      $conditional:literal) => {

@@ -21,6 +21,30 @@ pub(crate) use arch::{
     copy, copy_short, fill, gather_u32, gather_u64, scan_literal, scan_pair, touch_for_writing,
 };
 
+/// Makes freshly written instructions visible to instruction fetch, page by page. A page that cannot be had
+/// is passed by: fetching from it faults anyway.
+///
+/// # Safety
+/// `start..+len` lies in address space that a `Region` (or whoever calls) owns, readable where it is there.
+pub(crate) unsafe fn synchronise_instructions(start: *const u8, len: usize) {
+    // x86 keeps its instruction cache coherent by itself.
+    #[cfg(target_arch = "aarch64")]
+    {
+        let page = crate::sys::page::size();
+        let mut done = 0;
+        while done < len {
+            // SAFETY: inside the range.
+            let from = unsafe { start.add(done) };
+            let part = (page - from.addr() % page).min(len - done);
+            // SAFETY: by this function's contract.
+            let _passed_by = unsafe { arch::synchronise_instructions(from, part) };
+            done += part;
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    let _ = (start, len);
+}
+
 /// How a called routine ended: `code` is 0, or the signal and where it struck.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

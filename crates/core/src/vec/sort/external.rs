@@ -130,7 +130,7 @@ impl Runs {
     }
 
     fn write<T: Plain>(&self, start: usize, elements: &[T]) -> std::io::Result<()> {
-        self.file.write_all_at(elements.as_bytes(), to_u64(start) * to_u64(size_of::<T>()))
+        file::write_all_at(&self.file, elements.as_bytes(), to_u64(start) * to_u64(size_of::<T>()))
     }
 
     fn read<T: Plain>(&self, start: usize, elements: &mut [T]) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! Where the sorted elements go: a new file that takes the old one's place, or the old one.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt, fchown};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Target {
         resemble(&file, &metadata).map_err(|cause| same_file_advice(fail(cause)))?;
         if array.body.options().form == Form::WithHeader {
             let header = Header::new(&T::STRUCTURE, array.len()).flushed_too();
-            file.write_all_at(header.as_bytes(), 0).map_err(fail)?;
+            file::write_all_at(&file, header.as_bytes(), 0).map_err(fail)?;
         }
         // A disk that is too full is found out now; one that cannot reserve is found out by writing.
         let bytes = to_u64(array.len()).saturating_mul(to_u64(size_of::<T>()));
@@ -63,8 +63,7 @@ impl Target {
     /// Writes the next elements.
     pub(super) fn write<T: Plain>(&mut self, elements: &[T]) -> Result<()> {
         let bytes = elements.as_bytes();
-        self.file
-            .write_all_at(bytes, self.at)
+        file::write_all_at(&self.file, bytes, self.at)
             .map_err(|cause| Error::os(ACTION, self.name.as_str(), cause))?;
         self.at += to_u64(bytes.len());
         Ok(())
@@ -86,6 +85,8 @@ impl Target {
         let body = open::adopt::<T>(options, source, lock, array.len())?;
         unnamed.replace(&path).map_err(fail)?;
         array.body = body;
+        // Until then the old file may come back: what is flushed from here on is in the new one.
+        array.body.name_is_unsynced_in(File::open(directory_of(&path)).ok());
         Ok(())
     }
 }

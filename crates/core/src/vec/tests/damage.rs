@@ -280,3 +280,21 @@ fn locks_that_were_asked_for_are_taken_or_refused() {
     assert_eq!(MapVec::<u8>::open(&path).unwrap_err().kind(), ErrorKind::Busy);
     drop(reader);
 }
+
+/// The kernel's answer to a file that grows beyond RLIMIT_FSIZE is a signal that ends the process.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
+    let (_directory, path) = fresh();
+    let code = crate::changes::testing::in_child(|| {
+        let limit = rustix::process::Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
+        rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+        let mut array = MapVec::<u64>::create(&path).unwrap();
+        let failed = (0..).find_map(|number| array.push(number).err().map(|error| (number, error))).unwrap();
+        assert_eq!(failed.1.kind(), ErrorKind::NoSpace, "{}", failed.1);
+        // What was appended is there all the same, and the array can be used.
+        assert_eq!(array.len(), usize::try_from(failed.0).unwrap());
+        assert_eq!(array.get(99).unwrap(), 99);
+        0
+    });
+    assert_eq!(code, 0);
+}
