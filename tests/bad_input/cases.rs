@@ -148,6 +148,14 @@ pub(super) const MAPS: &[Case] = cases! {
         => OutOfMemory, says ["memory"];
     "memory with an offset": |_| MapOptions::new().offset(1).memory(4096).map(drop)
         => InvalidInput, says ["offset", "memory"];
+    "secret memory with a length of a file": |_| MapOptions::new().len(1).secret_memory(4096).map(drop)
+        => InvalidInput, says ["length", "memory"];
+    "pages of the pool for a file that has others": |at| {
+        MapOptions::new().huge_pages(HugePages::Reserved(2 << 20)).open(at.join("ten")).map(drop)
+    } => InvalidInput, says ["4096", "2097152", "hugetlbfs"];
+    "a guard before the first address": |_| {
+        MapOptions::new().placement(Placement::Exactly(65_536)).guard(1 << 20).memory(4096).map(drop)
+    } => InvalidInput, says ["0x10000", "guard"];
     "wipe shared memory in a child": |_| {
         MapOptions::new().fork(mapwright::ForkPolicy::Wipe).shared_memory(4096).map(drop)
     } => InvalidInput, says ["private", "wiped"];

@@ -4,14 +4,14 @@
 
 use std::fs::File;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
 
 use super::access::{Access, ReadWrite};
 use super::holder::Holder;
 use super::memory::Memory;
 use super::options::{Commitment, CoreDump, FileLock, ForkPolicy, HugePages, MapOptions, Placement, Unmap};
 use super::origin::Origin;
-use super::region::{ATTEMPTS, Parts, Region, Release};
+use super::plan::{Mapped, Plan, refuse_misplaced};
+use super::region::{Parts, Region, Release};
 use super::source::{IntoSource, Source};
 use super::{HeldLock, Map, registry};
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +50,13 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
     }
     refuse_misplaced(options)?;
     let unit = file_page_size(&origin, block);
+    if let HugePages::Reserved(size) = options.huge
+        && size != unit
+    {
+        let why =
+            format!("its pages are of {unit} bytes; a file has pages of {size} bytes on a hugetlbfs of them");
+        return Err(Error::new(ErrorKind::InvalidInput, "map", name_of(&origin), why));
+    }
     let unit_bytes = u64::try_from(unit).unwrap_or(u64::MAX);
     let aligned = options.offset - options.offset % unit_bytes;
     let before = usize::try_from(options.offset - aligned).unwrap_or(0);
@@ -108,6 +115,7 @@ pub(super) fn shared_memory(options: &MapOptions, len: usize) -> Result<Map<Read
 
 /// Maps secret memory.
 pub(super) fn secret_memory(options: &MapOptions, len: usize) -> Result<Map<ReadWrite>> {
+    refuse_what_belongs_to_files(options, len)?;
     let fail = |cause| Error::os("make secret memory", "", cause);
     let secret = kernel::secret_file().map_err(|cause| {
         let error = fail(cause);
@@ -121,10 +129,7 @@ pub(super) fn secret_memory(options: &MapOptions, len: usize) -> Result<Map<Read
 
 fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
     handler::install();
-    if options.offset != 0 || options.len.is_some_and(|asked| asked != len) || options.lock.is_some() {
-        let why = "an offset, a length and a lock belong to files; memory has none";
-        return Err(Error::new(ErrorKind::InvalidInput, "map memory", "", why));
-    }
+    refuse_what_belongs_to_files(options, len)?;
     if options.fork == ForkPolicy::Wipe && sharing == libc::MAP_SHARED {
         let why = "only private memory can be wiped in a child";
         return Err(Error::new(ErrorKind::InvalidInput, "map shared memory", "", why));
@@ -167,6 +172,14 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
     Ok(region)
 }
 
+fn refuse_what_belongs_to_files(options: &MapOptions, len: usize) -> Result<()> {
+    if options.offset != 0 || options.len.is_some_and(|asked| asked != len) || options.lock.is_some() {
+        let why = "an offset, a length and a lock belong to files; memory has none";
+        return Err(Error::new(ErrorKind::InvalidInput, "map memory", "", why));
+    }
+    Ok(())
+}
+
 /// Most files of /proc and /sys say that they have no bytes, and have some.
 fn refuse_if_it_only_looks_empty(origin: &Origin, offset: u64) -> Result<()> {
     let Some(source) = origin.source.as_ref() else { return Ok(()) };
@@ -178,25 +191,6 @@ fn refuse_if_it_only_looks_empty(origin: &Origin, offset: u64) -> Result<()> {
         _ => Ok(()),
     }
 }
-
-/// An exact place must be the beginning of a page, and leave room for the guard before it.
-fn refuse_misplaced(options: &MapOptions) -> Result<()> {
-    let Placement::Exactly(address) = options.placement else { return Ok(()) };
-    let unit = match options.huge {
-        HugePages::Reserved(size) | HugePages::ReservedOrTransparent(size) if size.is_power_of_two() => size,
-        _ => page::size(),
-    };
-    let why = if address % unit != 0 {
-        format!("the address {address:#x} is not the beginning of a page of {unit} bytes")
-    } else if address < options.guard {
-        format!("before the address {address:#x} there is no room for a guard of {} bytes", options.guard)
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::InvalidInput, "place", "a map", why))
-}
-
-type Mapped = std::io::Result<(NonNull<u8>, usize, usize)>;
 
 /// Maps from the reserved pool of huge pages. The outer error is the caller's mistake, the inner one the
 /// kernel's answer.
@@ -254,122 +248,6 @@ fn visible_len(options: &MapOptions, source: &Source, kind: Kind) -> Result<usiz
     }
 }
 
-/// What will be asked of mmap, apart from its flags.
-struct Plan<'a> {
-    options: &'a MapOptions,
-    before: usize,
-    capacity: usize,
-    unit: usize,
-    protection: i32,
-}
-
-impl Plan<'_> {
-    /// Maps; returns the owned range and how far into it the mapping proper begins (behind a guard).
-    fn map(&self, flags: i32, backing: Backing<'_>) -> Mapped {
-        let too_large = || std::io::Error::from_raw_os_error(libc::ENOMEM);
-        let len =
-            self.before.checked_add(self.capacity).and_then(|len| len.checked_next_multiple_of(self.unit));
-        let len = len.filter(|&len| isize::try_from(len).is_ok()).ok_or_else(too_large)?;
-        let flags = flags | self.common_flags(backing);
-        if self.options.guard == 0 {
-            let (hint, fixed) = match self.options.placement {
-                Placement::Anywhere => (0, 0),
-                Placement::Near(address) => (page::round_down(address), 0),
-                Placement::Exactly(address) => (address, libc::MAP_FIXED_NOREPLACE),
-            };
-            // SAFETY: without MAP_FIXED nothing that exists is replaced.
-            let base = unsafe { kernel::map(hint, len, self.protection, flags | fixed, backing) }?;
-            return self.at_the_right_place(base, len);
-        }
-        self.map_between_guards(len, flags, backing)
-    }
-
-    fn common_flags(&self, backing: Backing<'_>) -> i32 {
-        // Room beyond a file's end must not be charged, or taken from a pool of huge pages, before it is
-        // used.
-        let reserving = backing.file.is_some() && self.options.reserve > 0;
-        if reserving || self.options.commitment == Commitment::NotCharged { libc::MAP_NORESERVE } else { 0 }
-    }
-
-    /// Kernels before 4.17 take MAP_FIXED_NOREPLACE as a hint: then the wrong place is given back.
-    fn at_the_right_place(&self, base: NonNull<u8>, len: usize) -> Mapped {
-        match self.options.placement {
-            Placement::Exactly(address) if base.addr().get() != address => {
-                // SAFETY: mapped just now, and nobody knows of it.
-                unsafe { kernel::unmap(base, len) }?;
-                Err(std::io::Error::from_raw_os_error(libc::EEXIST))
-            }
-            _ => Ok((base, 0, len)),
-        }
-    }
-
-    /// Reserves the whole range without access, then maps its middle. Another thread may take the place while
-    /// it is free: then somewhere else.
-    fn map_between_guards(&self, len: usize, flags: i32, backing: Backing<'_>) -> Mapped {
-        let mut attempts = 0;
-        loop {
-            match self.try_between_guards(len, flags, backing) {
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) && self.may_lie_elsewhere() => {
-                    attempts += 1;
-                    if attempts == ATTEMPTS {
-                        return Err(error);
-                    }
-                }
-                result => return result,
-            }
-        }
-    }
-
-    fn may_lie_elsewhere(&self) -> bool {
-        !matches!(self.options.placement, Placement::Exactly(_))
-    }
-
-    fn try_between_guards(&self, len: usize, flags: i32, backing: Backing<'_>) -> Mapped {
-        let too_large = || std::io::Error::from_raw_os_error(libc::ENOMEM);
-        let guard = self.options.guard.checked_next_multiple_of(self.unit).ok_or_else(too_large)?;
-        // One unit more, so that the middle can be aligned to huge pages.
-        let slack = if self.unit > page::size() { self.unit } else { 0 };
-        let owned = guard.checked_mul(2).and_then(|both| both.checked_add(len)?.checked_add(slack));
-        let owned = owned.filter(|&owned| isize::try_from(owned).is_ok()).ok_or_else(too_large)?;
-        let hint = match self.options.placement {
-            Placement::Anywhere => 0,
-            Placement::Near(address) => page::round_down(address).saturating_sub(guard),
-            Placement::Exactly(address) => address.checked_sub(guard).ok_or_else(too_large)?,
-        };
-        let reserved = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let fixed = if self.may_lie_elsewhere() { 0 } else { libc::MAP_FIXED_NOREPLACE };
-        // SAFETY: without MAP_FIXED nothing that exists is replaced.
-        let base =
-            unsafe { kernel::map(hint, owned, libc::PROT_NONE, reserved | fixed, Backing::ANONYMOUS) }?;
-        let before = (base.addr().get() + guard).next_multiple_of(self.unit) - base.addr().get();
-        // SAFETY: lies inside the range that was reserved just now.
-        let middle = unsafe { base.add(before) };
-        // The place is freed first and not replaced by MAP_FIXED: a mapping that fails may leave it free all
-        // the same, and then it is not ours to unmap.
-        // SAFETY: as above; nobody else knows of the reservation.
-        unsafe { kernel::unmap(middle, len) }?;
-        let fixed = libc::MAP_FIXED_NOREPLACE;
-        // SAFETY: with MAP_FIXED_NOREPLACE nothing that exists is replaced.
-        match unsafe { kernel::map(middle.addr().get(), len, self.protection, flags | fixed, backing) } {
-            Ok(mapped) if mapped == middle => Ok((base, before, owned)),
-            result => {
-                if let Ok(elsewhere) = result {
-                    // SAFETY: mapped just now, and nobody knows of it.
-                    unsafe { kernel::unmap(elsewhere, len) }?;
-                }
-                // SAFETY: what is left of the reservation on this side is ours and unused.
-                unsafe { kernel::unmap(base, before) }?;
-                let after = before + len;
-                // SAFETY: lies inside the range that was reserved.
-                let other_side = unsafe { base.add(after) };
-                // SAFETY: and on the other side.
-                unsafe { kernel::unmap(other_side, owned - after) }?;
-                Err(result.err().unwrap_or_else(|| std::io::Error::from_raw_os_error(libc::EEXIST)))
-            }
-        }
-    }
-}
-
 /// The page size that offsets and lengths of this file's maps must be multiples of.
 fn file_page_size(origin: &Origin, block: u64) -> usize {
     const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
@@ -395,9 +273,10 @@ fn release(options: &MapOptions) -> Release {
 
 fn huge_advice(wanted: HugePages) -> Option<i32> {
     match wanted {
-        HugePages::Transparent => Some(libc::MADV_HUGEPAGE),
+        // For files; memory tries its pool first.
+        HugePages::Transparent | HugePages::ReservedOrTransparent(_) => Some(libc::MADV_HUGEPAGE),
         HugePages::Never => Some(libc::MADV_NOHUGEPAGE),
-        HugePages::SystemDefault | HugePages::Reserved(_) | HugePages::ReservedOrTransparent(_) => None,
+        HugePages::SystemDefault | HugePages::Reserved(_) => None,
     }
 }
 
@@ -430,10 +309,14 @@ fn settle_in(options: &MapOptions, region: &Region, huge: Option<i32>) -> Result
     Ok(())
 }
 
+fn name_of(origin: &Origin) -> String {
+    origin.source.as_ref().map_or_else(String::new, Source::name)
+}
+
 /// Explains why the kernel refused to map a file.
 #[cold]
 fn refusal<A: Access>(origin: &Origin, sharing: Sharing, capacity: usize, cause: std::io::Error) -> Error {
-    let name = origin.source.as_ref().map_or_else(String::new, Source::name);
+    let name = name_of(origin);
     let writes = A::PROTECTION & libc::PROT_WRITE != 0 && sharing == Sharing::Shared;
     let number = cause.raw_os_error();
     let error = Error::os("map", name, cause);

@@ -17,6 +17,7 @@ mod memory;
 mod options;
 pub(crate) mod origin;
 mod ownership;
+mod plan;
 mod populate;
 pub(crate) mod reaper;
 pub(crate) mod region;

@@ -309,7 +309,8 @@ impl<A: Access> Body<A> {
     }
 
     /// A forked child has a copy of the array's state, which parts from its parent's: two writers.
-    fn demand_own(&self, action: &'static str) -> Result<()> {
+    #[inline]
+    pub(super) fn demand_own(&self, action: &'static str) -> Result<()> {
         if self.is_own() {
             return Ok(());
         }

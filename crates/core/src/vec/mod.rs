@@ -187,6 +187,7 @@ impl<T: Plain> MapVec<T> {
     /// `OutOfBounds` beyond the end; what the file says, as for every access.
     #[inline]
     pub fn set(&mut self, index: usize, value: T) -> Result<()> {
+        self.body.demand_own("change an element of")?;
         if index < self.body.published() {
             let offset = self.body.places().offset(index);
             return self
@@ -211,6 +212,7 @@ impl<T: Plain> MapVec<T> {
     /// # Errors
     /// As [`set`](Self::set). Nothing is replaced where the slice does not fit; elements before a fault were.
     pub fn copy_from(&mut self, start: usize, values: &[T]) -> Result<()> {
+        self.body.demand_own("change elements of")?;
         if start.checked_add(values.len()).is_none_or(|end| end > self.len()) {
             return Err(self.out_of_bounds("change elements of", start, values.len()));
         }

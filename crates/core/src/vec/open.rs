@@ -165,8 +165,9 @@ fn examine_headerless<T: Plain>(options: &MapVecOptions, source: &Source) -> Res
 
 fn examine_with_header<T: Plain>(options: &MapVecOptions, source: &Source) -> Result<(usize, usize)> {
     let places = Places::new(Form::WithHeader, size_of::<T>());
-    let mut before = None;
+    let (mut before, mut attempt) = (None, 0);
     loop {
+        attempt += 1;
         let header = read_header(source)?;
         header.check(&T::STRUCTURE, &source.name())?;
         let (held, _) = places.count_in(file_len(source)?);
@@ -174,7 +175,8 @@ fn examine_with_header<T: Plain>(options: &MapVecOptions, source: &Source) -> Re
         match (count, options.damage) {
             (Some(count), _) if count <= held => return Ok((count, header.flushed())),
             // A writer lowers the count before it cuts the file: look again before it is called damage.
-            (Some(_), _) if count != before => before = count,
+            // The word may also have been read while it was written. One who never stops is not waited for.
+            _ if (count != before || attempt == 1) && attempt < ATTEMPTS => before = count,
             (_, Damage::OpenPrefix) => return Ok((held, header.flushed())),
             (Some(count), Damage::Refuse) => {
                 let why = format!(

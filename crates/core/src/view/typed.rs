@@ -91,15 +91,29 @@ impl<A: Readable> View<'_, A> {
         match unsafe { W::load(source) } {
             // SAFETY: W and T have the same size, and any bytes are a T.
             Ok(word) => Ok(unsafe { std::mem::transmute_copy::<W, T>(&word) }),
-            Err(Faulted) => self.load_bytes_after_fault(offset),
+            Err(Faulted) => self.load_after_fault::<W, T>(offset),
         }
     }
 
-    /// Takes the other road after a fault: a copy knows how to find out what happened.
+    /// Takes the other road after a fault: an aligned word is still loaded by one instruction where it comes
+    /// back; else a copy finds out what happened.
     #[cold]
     #[inline(never)]
-    fn load_bytes_after_fault<T: FromBytes>(&self, offset: usize) -> Result<T, Fault> {
-        self.load_bytes(offset)
+    fn load_after_fault<W: Word, T: FromBytes>(&self, offset: usize) -> Result<T, Fault> {
+        // SAFETY: the caller has checked the offset, so the word lies inside the view (invariant 1).
+        let source = unsafe { self.start.add(offset) }.cast::<W>();
+        if !source.is_aligned() {
+            return self.load_bytes(offset);
+        }
+        let mut loaded = None;
+        self.settle_word(offset, size_of::<W>(), Wanted::Read, || {
+            // SAFETY: inside an owned range.
+            loaded = unsafe { W::load(source) }.ok();
+            loaded.is_some()
+        })?;
+        let word = loaded.expect("the access has succeeded");
+        // SAFETY: W and T have the same size, and any bytes are a T.
+        Ok(unsafe { std::mem::transmute_copy::<W, T>(&word) })
     }
 
     #[inline]
@@ -146,7 +160,11 @@ impl<A: Writable> View<'_, A> {
         // SAFETY: inside an owned range to which nothing refers.
         match unsafe { W::store(target, word) } {
             Ok(()) => Ok(()),
-            Err(Faulted) => self.copy_from(offset, value.as_bytes()),
+            Err(Faulted) if !target.is_aligned() => self.copy_from(offset, value.as_bytes()),
+            Err(Faulted) => self.settle_word(offset, size_of::<W>(), Wanted::Write, || {
+                // SAFETY: as above.
+                unsafe { W::store(target, word) }.is_ok()
+            }),
         }
     }
 }
