@@ -23,6 +23,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let error = Map::open("/no/such/file").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::NotFound);
 /// assert!(error.to_string().starts_with("cannot open \"/no/such/file\""));
+/// assert!(error.fault().is_none() && std::error::Error::source(&error).is_some());
 /// ```
 pub struct Error(Box<Report>);
 
@@ -36,6 +37,19 @@ struct Report {
 }
 
 /// What sort of thing went wrong, to branch on.
+///
+/// ```
+/// use mapwright_core::{ErrorKind, Map};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # let path = path.path().with_extension("missing");
+/// let map = match Map::open_mut(&path) {
+///     Err(error) if error.kind() == ErrorKind::NotFound => Map::create(&path, 4096)?,
+///     result => result?,
+/// };
+/// assert_eq!(map.len(), 4096);
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -139,12 +153,25 @@ impl Error {
     }
 
     /// Returns the fault behind this error, where an access to mapped memory was the cause.
+    ///
+    /// ```
+    /// use mapwright_core::{Error, FaultKind, MapOptions};
+    /// let map = MapOptions::new().shared_memory(10)?;
+    /// let error = Error::from(map.view().load::<u64>(8).unwrap_err());
+    /// assert_eq!(error.fault().unwrap().kind(), FaultKind::OutOfBounds);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         self.0.fault
     }
 
     /// Returns the kernel's error number, where a kernel call was the cause.
+    ///
+    /// ```
+    /// let error = mapwright_core::Map::open("/no/such/file").unwrap_err();
+    /// assert_eq!(error.raw_os_error(), Some(2));      // ENOENT
+    /// ```
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.0.cause.as_ref().and_then(io::Error::raw_os_error)
@@ -202,6 +229,19 @@ impl From<Error> for io::Error {
 /// What an access returns instead of a signal.
 ///
 /// Plain mmap(2) kills the process with SIGBUS or SIGSEGV here.
+///
+/// ```
+/// use mapwright_core::{FaultKind, MapOptions};
+/// let file = tempfile::tempfile()?;
+/// file.set_len(10_000)?;
+/// let map = MapOptions::new().offset(1_000).map(&file)?;
+/// file.set_len(4_096)?;
+/// let fault = map.view().sub(5_000..)?.load::<u64>(8).unwrap_err();
+/// assert_eq!(fault.kind(), FaultKind::Truncated);
+/// assert_eq!((fault.offset(), fault.file_offset()), (8, 6_008));     // in the view; in the file
+/// assert_eq!(fault.to_string(), "the file now ends before byte 6008: it was truncated");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     kind: FaultKind,
@@ -211,6 +251,15 @@ pub struct Fault {
 }
 
 /// Why an access could not be made.
+///
+/// ```
+/// use mapwright_core::{FaultKind, MapOptions};
+/// let map = MapOptions::new().shared_memory(64)?;
+/// let view = map.view();
+/// assert_eq!(view.load::<u64>(60).unwrap_err().kind(), FaultKind::OutOfBounds);
+/// assert_eq!(view.atomic::<u64>(4).unwrap_err().kind(), FaultKind::Misaligned);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {

@@ -81,6 +81,13 @@ pub trait Plain: FromBytes + IntoBytes + Immutable + Copy + 'static {
 ///
 /// Its [`Display`](fmt::Display) is the canonical text, and [`hash`](Self::hash) that text's hash: equal for
 /// types that can read each other's files, in every build and on every machine of the same byte order.
+///
+/// ```
+/// use mapwright_core::{LayoutShape, Plain};
+/// let layout = <[u16; 4]>::STRUCTURE;
+/// assert_eq!((layout.size, layout.align, layout.to_string()), (8, 2, "[u16;4]".to_owned()));
+/// assert!(matches!(layout.shape, LayoutShape::Array { count: 4, .. }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Bytes a value takes.

@@ -10,6 +10,14 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
 /// An offset and a length in bytes, checked against the length of something.
+///
+/// ```
+/// use mapwright_core::Span;
+/// let span = Span::within(100..200, 4096)?;
+/// assert_eq!((span.offset(), span.len(), span.end()), (100, 100, 200));
+/// assert_eq!((span.range(), span.is_empty()), (100..200, false));
+/// # Ok::<(), mapwright_core::OutOfBounds>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     offset: usize,
@@ -17,6 +25,12 @@ pub struct Span {
 }
 
 /// A range that does not fit into what it was checked against.
+///
+/// ```
+/// use mapwright_core::{OutOfBounds, Span};
+/// let error = Span::within(10..20, 16).unwrap_err();
+/// assert_eq!(error, OutOfBounds { start: 10, end: 20, available: 16 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfBounds {
     /// First byte asked for.
@@ -91,6 +105,12 @@ impl Span {
     ///
     /// # Errors
     /// [`OutOfBounds`] where the end overflows or lies beyond `available`.
+    ///
+    /// ```
+    /// use mapwright_core::Span;
+    /// assert_eq!(Span::at(4, 8, 16).map(Span::range), Ok(4..12));
+    /// assert!(Span::at(4, usize::MAX, 16).is_err());
+    /// ```
     #[inline]
     pub const fn at(offset: usize, len: usize, available: usize) -> Result<Self, OutOfBounds> {
         match offset.checked_add(len) {

@@ -25,6 +25,16 @@ use crate::sys::{page, pagemap};
 ///
 /// Where a slice made by an `unsafe` function such as [`Map::as_slice`] is in use, what discards or guards
 /// pages breaks the promise that was given for the slice.
+///
+/// ```
+/// use mapwright_core::{Advice, ErrorKind, FaultKind, MapOptions};
+/// let map = MapOptions::new().shared_memory(1 << 20)?;
+/// map.view().fill(.., 7)?;
+/// map.advise(Advice::Remove, ..1 << 19)?;             // gives the memory back
+/// assert_eq!(map.view().load::<u8>(0)?, 0);
+/// assert_eq!(map.view().load::<u8>(1 << 19)?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {

@@ -15,6 +15,19 @@ use crate::sys::memory::{self as kernel, CacheStat};
 use crate::sys::page;
 
 /// How much of a range of a file is in memory, in pages.
+///
+/// ```
+/// use mapwright_core::cache_usage;
+/// # let file = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(file.path(), vec![1u8; 20_000]).unwrap();
+/// let usage = cache_usage(file.as_file(), ..)?;
+/// assert_eq!(usage.pages, 20_000u64.div_ceil(usage.page_size));
+/// match usage.cached_bytes() {
+///     Some(bytes) => assert!(bytes <= usage.pages * usage.page_size),
+///     None => println!("nobody tells: {:?}", usage.told_by),
+/// }
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheUsage {
     /// The size of a page in bytes.
@@ -36,6 +49,17 @@ pub struct CacheUsage {
 }
 
 /// Who told how much is in memory.
+///
+/// ```
+/// use mapwright_core::{ToldBy, cache_usage};
+/// let file = tempfile::tempfile().unwrap();
+/// let usage = cache_usage(&file, ..)?;
+/// match usage.told_by {
+///     ToldBy::Nobody(why) => println!("not known: {why}"),
+///     _ => assert_eq!(usage.cached, Some(0)),         // of nothing, nothing
+/// }
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToldBy {
@@ -136,6 +160,7 @@ pub fn cache_usage(file: impl AsFd, range: impl RangeBounds<u64>) -> Result<Cach
 /// std::fs::write(file.path(), vec![1u8; 20_000]).unwrap();
 /// let after = evict(file.as_file(), ..)?;
 /// println!("{:?} of {} pages stayed", after.cached, after.pages);
+/// assert_eq!(std::fs::read(file.path()).unwrap(), vec![1u8; 20_000]);
 /// # Ok::<(), mapwright_core::Error>(())
 /// ```
 #[doc(alias = "POSIX_FADV_DONTNEED")]
@@ -257,6 +282,17 @@ impl<A: Access> Map<A> {
     ///
     /// # Kernel
     /// As the function [`cache_usage`].
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, vec![1u8; 100_000]).unwrap();
+    /// let map = Map::open(&path)?;
+    /// let usage = map.cache_usage(..65_536)?;
+    /// assert_eq!(usage.pages, 65_536 / usage.page_size);
+    /// assert_eq!(usage.cached, Some(usage.pages));        // written a moment ago
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn cache_usage(&self, range: impl RangeBounds<usize>) -> Result<CacheUsage> {
         let (file, bytes) = self.file_range(range, "ask about the cache of")?;
         cache_usage(file, bytes)

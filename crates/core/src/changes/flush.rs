@@ -81,6 +81,20 @@ impl Map<ReadWrite> {
     ///
     /// # Kernel
     /// sync_file_range(2) with all of its flags.
+    ///
+    /// ```
+    /// use mapwright_core::{Map, Question};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, vec![1u8; 20_000]).unwrap();
+    /// let map = Map::open_mut(&path)?;
+    /// map.view().fill(.., 2)?;
+    /// map.wait_writeback(..)?;
+    /// let picture = map.residency(..)?;
+    /// if picture.why_untold(Question::Writes).is_none() {
+    ///     assert_eq!(picture.totals().dirty, 0);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wait_writeback(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
             | libc::SYNC_FILE_RANGE_WRITE

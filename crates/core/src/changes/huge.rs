@@ -11,6 +11,16 @@ use crate::map::{Access, Map, Memory};
 use crate::sys::{pagemap, smaps};
 
 /// What huge pages a map or memory really has, at one moment: the kernel makes and splits them as it likes.
+///
+/// ```
+/// use mapwright_core::{HugeWish, Memory};
+/// let mut memory = Memory::new(1 << 20)?;
+/// memory.fill(1);
+/// let report = memory.huge_pages()?;
+/// assert_eq!((report.wish, report.mapped_bytes), (HugeWish::SystemDefault, 1 << 20));
+/// println!("{report}");
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HugeReport {
     /// What the kernel was told.
@@ -177,6 +187,11 @@ fn count(addresses: &Range<usize>, categories: u64) -> std::io::Result<usize> {
 }
 
 /// A reserved pool of huge pages of one size (hugetlb).
+///
+/// ```
+/// let pools = mapwright_core::huge_page_pools();
+/// assert!(pools.iter().all(|pool| pool.page_size.is_power_of_two() && pool.reserved <= pool.free));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HugePool {
     /// The size of its pages in bytes.

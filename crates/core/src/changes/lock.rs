@@ -12,6 +12,17 @@ use crate::map::{Access, Map, Memory};
 use crate::sys::memory::OnFault;
 
 /// When pages that are to stay in memory come there.
+///
+/// ```
+/// use mapwright_core::{LockMode, MapOptions};
+/// let map = MapOptions::new().shared_memory(4096)?;
+/// match map.lock_memory(.., LockMode::OnFault) {
+///     Ok(()) => map.view().store(0, 7u8)?,         // here the page comes, and stays
+///     Err(error) => println!("{error}"),           // says which limit
+/// }
+/// assert!(map.unlock_memory(..).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
     /// Now: the call waits for the disk.

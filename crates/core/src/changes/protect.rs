@@ -10,6 +10,16 @@ use crate::span::Span;
 
 /// What may be done to a part of a map. Never more than the map's type allows, so nothing can ever be written
 /// and run as instructions at the same time.
+///
+/// ```
+/// use mapwright_core::{FaultKind, MapOptions, Protection};
+/// let map = MapOptions::new().shared_memory(1 << 20)?;
+/// map.protect(.., Protection::Inaccessible)?;
+/// assert_eq!(map.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Protected);
+/// map.protect(.., Protection::AsMapped)?;
+/// assert_eq!(map.view().load::<u8>(0)?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protection {
     /// Nothing: every access is [`Protected`](crate::FaultKind::Protected).
@@ -65,6 +75,9 @@ impl<A: Access> Map<A> {
     ///
     /// # Errors
     /// As [`protect`](Self::protect).
+    ///
+    /// # Kernel
+    /// mprotect(2), twice.
     ///
     /// ```
     /// use mapwright_core::{MapOptions, Protection};

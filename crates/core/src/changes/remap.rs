@@ -89,6 +89,9 @@ impl<A: Access> Map<A> {
     /// # Errors
     /// Where the file cannot be examined.
     ///
+    /// # Kernel
+    /// fstat(2): the pages are mapped already, and become reachable with the file's length.
+    ///
     /// ```
     /// use mapwright_core::MapOptions;
     /// # let path = tempfile::NamedTempFile::new().unwrap();

@@ -14,6 +14,20 @@ use crate::view::View;
 ///
 /// So its views live for ever, too. The *bytes* are not sealed: whoever may write the file still can. A file
 /// that was truncated still faults.
+///
+/// ```
+/// use mapwright_core::{Map, Sealed};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, b"a table for the whole program").unwrap();
+/// fn look_up(table: Sealed) -> std::thread::JoinHandle<Option<usize>> {
+///     std::thread::spawn(move || table.view().find(b"table").unwrap())    // a view without a lifetime
+/// }
+/// match Map::open(&path)?.seal() {
+///     Ok(table) => assert_eq!(look_up(table).join().unwrap(), Some(2)),
+///     Err(error) => println!("{error}"),              // before Linux 6.10
+/// }
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Sealed<A: Access = ReadOnly> {
     region: &'static Region,

@@ -16,6 +16,15 @@ use crate::span::Span;
 use crate::sys::file;
 
 /// A stretch of a file that is all data, or all hole.
+///
+/// ```
+/// use mapwright_core::{Extent, ExtentKind, extents};
+/// let file = tempfile::tempfile().unwrap();
+/// std::os::unix::fs::FileExt::write_all_at(&file, b"data", 0).unwrap();
+/// let all: Vec<Extent> = extents(&file, ..)?.collect::<Result<_, _>>()?;
+/// assert_eq!(all, [Extent { range: 0..4, kind: ExtentKind::Data }]);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Which bytes: offsets in the file, or in the map that was asked.
@@ -36,6 +45,20 @@ pub enum ExtentKind {
 /// Walks the data and the holes of a range, in order; made by [`extents`] and [`Map::extents`].
 ///
 /// What others write or punch meanwhile may be seen or not.
+///
+/// ```
+/// use mapwright_core::extents;
+/// let file = tempfile::tempfile().unwrap();
+/// file.set_len(1 << 20).unwrap();
+/// let mut end = 0;
+/// for extent in extents(&file, ..)? {
+///     let extent = extent?;
+///     assert_eq!(extent.range.start, end);            // no gaps
+///     end = extent.range.end;
+/// }
+/// assert_eq!(end, 1 << 20);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Extents {
     fd: OwnedFd,
@@ -62,10 +85,8 @@ pub struct Extents {
 /// let file = tempfile::tempfile().unwrap();
 /// file.set_len(10 << 20).unwrap();
 /// file.write_all_at(b"in the middle", 5 << 20).unwrap();
-/// for extent in extents(&file, ..)? {
-///     let extent = extent?;
-///     println!("{:?}: {:?}", extent.range, extent.kind);
-/// }
+/// let data = extents(&file, ..)?.filter_map(Result::ok).find(|extent| extent.kind == ExtentKind::Data);
+/// assert!(data.unwrap().range.contains(&(5 << 20)));
 /// # Ok::<(), mapwright_core::Error>(())
 /// ```
 #[doc(alias = "SEEK_HOLE")]
@@ -149,6 +170,17 @@ impl<A: Access> Map<A> {
     ///
     /// # Kernel
     /// As the function [`extents`].
+    ///
+    /// ```
+    /// use mapwright_core::{ExtentKind, Map};
+    /// let file = tempfile::tempfile()?;
+    /// file.set_len(1 << 20)?;
+    /// let map = Map::of(file)?.into_read_write()?;
+    /// map.view().store(700_000, 7u8)?;
+    /// let data = map.extents(..)?.filter_map(Result::ok).filter(|extent| extent.kind == ExtentKind::Data);
+    /// assert!(data.map(|extent| extent.range).any(|range| range.contains(&700_000)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn extents(&self, range: impl RangeBounds<usize>) -> Result<Extents> {
         let (file, bytes) = self.file_range(range, "look for holes in")?;
         Extents::begin(file, bytes, self.file_offset())
@@ -165,8 +197,8 @@ impl<A: Access> Map<A> {
     /// file.set_len(1 << 20)?;
     /// let map = MapOptions::new().map_mut(&file)?;
     /// map.view().store(0, 1u8)?;
-    /// let holes: Result<Vec<_>, _> = map.holes()?.collect();
-    /// println!("{:?}", holes?);
+    /// let holes: Vec<_> = map.holes()?.collect::<Result<_, _>>()?;
+    /// assert!(holes.iter().all(|hole| hole.start > 0 && map.view().sub(hole.clone()).is_ok()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn holes(&self) -> Result<impl Iterator<Item = Result<Range<usize>>> + use<A>> {
@@ -181,6 +213,21 @@ impl<A: Access> Map<A> {
     ///
     /// # Errors
     /// As [`extents`](Self::extents).
+    ///
+    /// # Kernel
+    /// lseek(2) with `SEEK_DATA` and `SEEK_HOLE`.
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// use std::os::unix::fs::FileExt;
+    /// let file = tempfile::tempfile()?;
+    /// file.set_len(10 << 20)?;
+    /// file.write_all_at(b"in the middle", 5 << 20)?;
+    /// let map = Map::of(&file)?;
+    /// let data = map.find_data(1 << 20)?.unwrap();
+    /// assert!(data.contains(&(5 << 20)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "SEEK_DATA")]
     pub fn find_data(&self, from: usize) -> Result<Option<Range<usize>>> {
         for extent in self.extents(from..)? {

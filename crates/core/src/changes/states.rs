@@ -96,6 +96,14 @@ impl fmt::Debug for PageState {
 }
 
 /// Something that can be asked about pages.
+///
+/// ```
+/// use mapwright_core::{MapOptions, Question, WhyUntold};
+/// let map = MapOptions::new().shared_memory(4096)?;
+/// let picture = map.residency(..)?;               // asks neither for huge nor for locked pages
+/// assert_eq!(picture.why_untold(Question::Locked), Some(WhyUntold::NotAsked));
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Question {
@@ -144,6 +152,17 @@ impl fmt::Display for WhyUntold {
 }
 
 /// A stretch of bytes whose pages are all in the same state.
+///
+/// ```
+/// use mapwright_core::{MapOptions, PageRun, PageState};
+/// let map = MapOptions::new().shared_memory(1 << 20)?;
+/// map.view().store(0, 1u8)?;
+/// let picture = map.residency(..)?;
+/// let runs: Vec<PageRun> = picture.ranges().collect();
+/// assert!(runs[0].state.has(PageState::CACHED));
+/// assert_eq!((runs[0].range.start, runs[runs.len() - 1].range.end), (0, 1 << 20));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRun {
     /// Which bytes: offsets in the file, or in the map that was asked.
@@ -155,6 +174,19 @@ pub struct PageRun {
 /// The state of each page of a range at one moment. It may be out of date when it is read: it is a picture.
 ///
 /// Kept as runs, so a large file costs little. Offsets are those of whoever was asked: a file's or a map's.
+///
+/// ```
+/// use mapwright_core::{Populate, MapOptions};
+/// let map = MapOptions::new().populate(Populate::Now).shared_memory(1 << 20)?;
+/// let picture = map.residency(1..200_000)?;
+/// assert_eq!(picture.range(), 1..200_000);
+/// assert_eq!(picture.page_count(), 200_000u64.div_ceil(picture.page_size()));
+/// assert_eq!(picture.totals().cached, picture.page_count());
+/// assert!(picture.page(0).unwrap().is_cached());
+/// let run = picture.ranges().next().unwrap();     // one run: all pages are in the same state
+/// assert_eq!(run.range, 1..200_000);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residency {
     range: Range<u64>,
@@ -167,6 +199,13 @@ pub struct Residency {
 }
 
 /// How many pages are in which state; a page may be counted in several.
+///
+/// ```
+/// use mapwright_core::{MapOptions, PageTotals};
+/// let map = MapOptions::new().reserve(1 << 20).shared_memory(0)?;
+/// assert_eq!(map.residency(..)?.totals(), PageTotals::default());
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct PageTotals {
     /// All pages of the range.

@@ -241,6 +241,14 @@ pub enum HandlerState {
 }
 
 /// What stands between a failing page fault and a [`Fault`](crate::Fault).
+///
+/// ```
+/// use mapwright_core::{HandlerState, MapOptions, signal_report};
+/// let map = MapOptions::new().shared_memory(4096)?;
+/// let report = signal_report();
+/// assert_eq!((report.bus, report.segv), (HandlerState::Installed, HandlerState::Installed));
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalReport {
     /// Who gets SIGBUS.

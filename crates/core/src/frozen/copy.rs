@@ -15,6 +15,13 @@ impl Frozen {
     ///
     /// # Errors
     /// Where no memory is left for a large copy.
+    ///
+    /// ```
+    /// use mapwright_core::{Frozen, FrozenBy};
+    /// let frozen = Frozen::copy_of(b"a name")?;
+    /// assert_eq!((&frozen[2..], frozen.origin()), (&b"name"[..], FrozenBy::Copy));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn copy_of(bytes: &[u8]) -> Result<Self> {
         let into_pages = |copy: &mut [u8]| {
             copy.copy_from_slice(bytes);

@@ -47,6 +47,19 @@ impl MemFile {
     ///
     /// # Errors
     /// Where the name is longer than 249 bytes or holds a zero byte, or no descriptor or memory is left.
+    ///
+    /// # Kernel
+    /// memfd_create(2); see [`MemFileOptions::create`].
+    ///
+    /// ```
+    /// use mapwright_core::MemFile;
+    /// use std::io::Read;
+    /// let file = MemFile::new("scratch", 100)?;
+    /// let mut bytes = Vec::new();
+    /// file.file().as_ref().read_to_end(&mut bytes)?;
+    /// assert_eq!(bytes, [0; 100]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(name: &str, len: usize) -> Result<Self> {
         MemFileOptions::new().create(name, len)
     }
@@ -55,6 +68,15 @@ impl MemFile {
     ///
     /// # Errors
     /// Where it is not a memory file: other files have no seals.
+    ///
+    /// ```
+    /// use mapwright_core::{MemFile, Seals};
+    /// # let received = MemFile::new("parcel", 100)?.into_file();
+    /// let parcel = MemFile::of(received)?;
+    /// assert!(!parcel.seals()?.contains(Seals::WRITE));
+    /// assert!(MemFile::of(tempfile::tempfile()?).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(source: impl IntoSource) -> Result<Self> {
         let source = source.into_source()?;
         seals_of(&source)?;
@@ -65,6 +87,9 @@ impl MemFile {
     ///
     /// # Errors
     /// Where the kernel does not tell.
+    ///
+    /// # Kernel
+    /// `F_GET_SEALS` of fcntl(2).
     pub fn seals(&self) -> Result<Seals> {
         seals_of(&self.source)
     }
@@ -76,6 +101,20 @@ impl MemFile {
     /// input or output into its pages is under way. A forked child that inherited such a map counts, and so
     /// does a shared map that is older than the seal and can only read, if its descriptor could write.
     /// `PermissionDenied` where it has [`Seals::SEAL`]; `Unsupported` where this kernel does not know a seal.
+    ///
+    /// # Kernel
+    /// `F_ADD_SEALS` of fcntl(2).
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, MapOptions, MemFile, Seals};
+    /// let file = MemFile::new("shared", 4096)?;
+    /// file.seal(Seals::SHRINK | Seals::GROW)?;        // whoever maps it finds 4096 bytes, always
+    /// assert_eq!(file.file().set_len(0).unwrap_err().raw_os_error(), Some(1));    // EPERM
+    /// let writer = MapOptions::new().map_mut(&file)?;
+    /// assert_eq!(file.seal(Seals::WRITE).unwrap_err().kind(), ErrorKind::Busy);
+    /// # drop(writer);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn seal(&self, seals: Seals) -> Result<()> {
         if self.seals()?.contains(seals) {
             return Ok(());
@@ -96,6 +135,18 @@ impl MemFile {
     ///
     /// # Kernel
     /// `F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL`.
+    ///
+    /// ```
+    /// use mapwright_core::MemFile;
+    /// use std::io::Write;
+    /// let file = MemFile::new("letter", 0)?;
+    /// file.file().as_ref().write_all(b"Dear reader")?;
+    /// let sent = file.clone();                        // a descriptor for another process
+    /// let letter = file.freeze()?;
+    /// assert_eq!(letter, *b"Dear reader");
+    /// assert!(sent.file().as_ref().write_all(b"no more").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn freeze(self) -> Result<Frozen> {
         // Where no seal can be added any more, `from_sealed` judges, and names, those that are there.
         if !self.seals()?.contains(Seals::SEAL) {
@@ -112,6 +163,13 @@ impl MemFile {
     }
 
     /// Returns the file.
+    ///
+    /// ```
+    /// use mapwright_core::{Map, MemFile};
+    /// let file = MemFile::new("scratch", 4096)?.into_file();
+    /// assert_eq!(Map::of(file)?.len(), 4096);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[must_use = "the file is closed when it is dropped"]
     pub fn into_file(self) -> Arc<File> {
         self.source.into_file()
@@ -242,6 +300,17 @@ impl MemFileOptions {
     /// # Kernel
     /// memfd_create(2) with `MFD_NOEXEC_SEAL` (Linux 6.3); before that the file's executable bits are
     /// taken away, which its owner could undo.
+    ///
+    /// ```
+    /// use mapwright_core::{MemFileOptions, Seals};
+    /// match MemFileOptions::new().huge_pages(2 << 20).create("tables", 4 << 20) {
+    ///     Ok(file) => assert_eq!(file.file().metadata()?.len(), 4 << 20),
+    ///     Err(error) => println!("{error}"),          // says how to fill the pool
+    /// }
+    /// let script = MemFileOptions::new().executable().create("script", 10)?;
+    /// assert!(!script.seals()?.contains(Seals::EXEC));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(&self, name: &str, len: usize) -> Result<MemFile> {
         let execution = if self.executable { seal::Execution::Allowed } else { seal::Execution::Never };
         let huge_log2 = self.huge_page_bytes.map(|bytes| huge_log2(bytes, len)).transpose()?;

@@ -58,6 +58,11 @@ impl<A: Readable> Map<A> {
     /// # Errors
     /// `OutOfMemory` where 1024 ranges are watched already; `Unsupported` for huge page files, of which
     /// the kernel replaces no small part.
+    ///
+    /// See [`RacySlice`] for an example.
+    ///
+    /// # Kernel
+    /// mmap(2) with `MAP_FIXED | MAP_ANONYMOUS`, from the signal handler, for each page that cannot be had.
     pub fn into_racy_slice(self) -> Result<RacySlice> {
         let name = self.name();
         let (region, lock) = self.into_region_and_lock();

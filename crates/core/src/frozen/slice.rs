@@ -45,6 +45,14 @@ pub struct Frozen {
 }
 
 /// Why nobody can change the bytes.
+///
+/// ```
+/// use mapwright_core::{Frozen, FrozenBy, Memory, MemFile};
+/// assert_eq!(MemFile::new("sealed", 10)?.freeze()?.origin(), FrozenBy::Seal);
+/// assert_eq!(Memory::new(10)?.freeze().origin(), FrozenBy::Memory);
+/// assert_eq!(Frozen::copy_of(b"ten bytes!")?.origin(), FrozenBy::Copy);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FrozenBy {
@@ -132,6 +140,12 @@ impl Frozen {
 
     /// Lends the bytes to a function. The same as a reference, in the shape that bytes with fewer
     /// promises have elsewhere.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// let numbers = Frozen::from(vec![1u8, 2, 3]);
+    /// assert_eq!(numbers.scoped(|bytes| bytes.iter().sum::<u8>()), 6);
+    /// ```
     pub fn scoped<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
         look(self)
     }
@@ -140,6 +154,15 @@ impl Frozen {
     ///
     /// # Panics
     /// Where the range ends beyond the bytes, as slicing does. [`sub`](Self::sub) returns an error instead.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// let line = Frozen::copy_of(b"key=value")?;
+    /// let value = line.slice(4..);
+    /// drop(line);
+    /// assert_eq!(value, *b"value");
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[must_use]
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Self {
         self.sub(range).expect("the range lies inside of the frozen bytes")
@@ -149,6 +172,14 @@ impl Frozen {
     ///
     /// # Errors
     /// Where the range ends beyond the bytes.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// let line = Frozen::from(b"key=value".to_vec());
+    /// assert_eq!(line.sub(..3)?, *b"key");
+    /// assert_eq!(line.sub(4..40).unwrap_err().available, 9);
+    /// # Ok::<(), mapwright_core::OutOfBounds>(())
+    /// ```
     pub fn sub(&self, range: impl RangeBounds<usize>) -> Result<Self, OutOfBounds> {
         let span = Span::within(range, self.len)?;
         // SAFETY: the span lies inside the bytes (invariant 1).
@@ -186,6 +217,16 @@ impl Frozen {
     /// # Kernel
     /// One guarded read a page. Not `MADV_POPULATE_READ`: before Linux 6.9 it never returns where the disk
     /// fails.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, vec![7u8; 1 << 20]).unwrap();
+    /// let frozen = Frozen::open(&path)?;
+    /// frozen.populate()?;                     // a disk that fails is an error here
+    /// assert!(frozen.iter().all(|&byte| byte == 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn populate(&self) -> Result<(), Fault> {
         let Kept::Mapped { region, .. } = &self.holding.kept else { return Ok(()) };
         if region.origin().source.is_none() {
@@ -207,6 +248,15 @@ impl Frozen {
     /// # Safety
     /// `raw` came from `into_raw`, unchanged but for `start` and `len`, which may have been narrowed;
     /// each value is taken back once at most.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// let raw = Frozen::from(b"lent to C".to_vec()).into_raw();
+    /// // … a foreign library keeps the three fields …
+    /// // SAFETY: it gives back what it got, once.
+    /// let frozen = unsafe { Frozen::from_raw(raw) };
+    /// assert_eq!(frozen, *b"lent to C");
+    /// ```
     #[must_use]
     pub unsafe fn from_raw(raw: RawFrozen) -> Self {
         let RawFrozen { start, len, owner } = raw;
@@ -217,6 +267,8 @@ impl Frozen {
 }
 
 /// Frozen bytes taken apart: what [`Frozen::into_raw`] gives up and [`Frozen::from_raw`] takes back.
+///
+/// See [`Frozen::from_raw`] for an example.
 #[derive(Debug)]
 pub struct RawFrozen {
     /// The first byte.

@@ -19,6 +19,21 @@ impl Frozen {
     ///
     /// # Errors
     /// What open(2) refuses; a directory, pipe, socket or character device; as `snapshot`.
+    ///
+    /// # Kernel
+    /// As [`from_sealed`](Self::from_sealed), [`from_verity`](Self::from_verity) and
+    /// [`snapshot`](Self::snapshot), in this order.
+    ///
+    /// ```
+    /// use mapwright_core::Frozen;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// std::fs::write(&path, "grüße")?;
+    /// let frozen = Frozen::open(&path)?;
+    /// let text = std::str::from_utf8(&frozen)?;           // checked once, true for ever
+    /// std::fs::write(&path, [0xFF; 7])?;
+    /// assert_eq!(text, "grüße");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::of(Source::open(path, OpenOptions::new().read(true))?)
     }
@@ -27,6 +42,14 @@ impl Frozen {
     ///
     /// # Errors
     /// As [`open`](Self::open).
+    ///
+    /// ```
+    /// use mapwright_core::{Frozen, FrozenBy, MemFile, Seals};
+    /// let file = MemFile::new("table", 100)?;
+    /// file.seal(Seals::WRITE | Seals::SHRINK)?;
+    /// assert_eq!(Frozen::of(&file)?.origin(), FrozenBy::Seal);        // nothing was copied
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn of(source: impl IntoSource) -> Result<Self> {
         let source = source.into_source()?;
         if Self::is_sealed(&source) {
@@ -84,6 +107,19 @@ impl<A: Readable> Map<A> {
     ///
     /// # Errors
     /// Where the range ends beyond the map, a page cannot be read, or no memory is left for the copy.
+    ///
+    /// # Kernel
+    /// As [`Frozen::snapshot`].
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// map.view().copy_from(10, b"now")?;
+    /// let now = map.snapshot(10..13)?;
+    /// map.view().copy_from(10, b"new")?;
+    /// assert_eq!(now, *b"now");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn snapshot(&self, range: impl RangeBounds<usize>) -> Result<Frozen> {
         let span = Span::within(range, self.len()).map_err(|bounds| outside(self.name(), bounds))?;
         // Written pages of a private map are in no file.

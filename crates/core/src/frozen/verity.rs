@@ -29,6 +29,18 @@ impl Frozen {
     ///
     /// # Kernel
     /// `FS_IOC_MEASURE_VERITY` on ext4, f2fs (Linux 5.4) and btrfs (5.15).
+    ///
+    /// ```
+    /// use mapwright_core::{Frozen, FrozenBy};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"release").unwrap();
+    /// // A file gets verity by `fsverity enable FILE`; this one has none.
+    /// match Frozen::from_verity(std::fs::File::open(&path)?) {
+    ///     Ok(frozen) => assert_eq!(frozen.origin(), FrozenBy::Verity),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_verity(source: impl IntoSource) -> Result<Self> {
         let source = source.into_source()?;
         check(&source)?;

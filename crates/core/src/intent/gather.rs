@@ -91,6 +91,20 @@ impl<A: Readable> View<'_, A> {
     ///
     /// # Kernel
     /// posix_fadvise(2), `POSIX_FADV_WILLNEED`. Nothing happens where memory is mapped.
+    ///
+    /// ```
+    /// use mapwright_core::{Map, Span};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, vec![7u8; 1 << 20]).unwrap();
+    /// let map = Map::open(&path)?;
+    /// let wanted = [Span::new(900_000, 100), Span::new(4096, 100)].map(Option::unwrap);
+    /// map.view().prefetch(&wanted)?;
+    /// // … other work, while the disk reads …
+    /// for span in wanted {
+    ///     assert_eq!(map.view().load::<u8>(span.offset())?, 7);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prefetch(&self, spans: &[Span]) -> Result<()> {
         let total = spans.iter().fold(0usize, |sum, span| sum.saturating_add(span.len()));
         let mut places = self.place(spans, total)?;

@@ -1,12 +1,40 @@
 //! What a map allows, said in its type.
 
 /// What a map's type allows its users to do. Sealed: the four kinds below are all there are.
+///
+/// What a map does not allow does not compile:
+///
+/// ```compile_fail,E0599
+/// # use mapwright_core::Map;
+/// # fn damage(map: Map) {
+/// let _ = map.view().store(0, 7u8);       // a map that can only be read
+/// # }
+/// ```
 pub trait Access: sealed::Sealed + Copy + Send + Sync + 'static {}
 
 /// Maps whose bytes can be read.
+///
+/// ```
+/// use mapwright_core::{Fault, Map, MapOptions, Readable};
+/// fn first<A: Readable>(map: &Map<A>) -> Result<u8, Fault> {
+///     map.view().load(0)
+/// }
+/// assert_eq!(first(&MapOptions::new().shared_memory(1)?)?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Readable: Access {}
 
 /// Maps whose bytes can be written.
+///
+/// ```
+/// use mapwright_core::{Fault, Map, MapOptions, Writable};
+/// fn clear<A: Writable>(map: &Map<A>) -> Result<(), Fault> {
+///     map.view().fill(.., 0)
+/// }
+/// clear(&MapOptions::new().shared_memory(4096)?)?;
+/// clear(&MapOptions::new().map_copy(tempfile::tempfile()?)?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Writable: Readable {}
 
 macro_rules! access {

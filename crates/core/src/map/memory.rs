@@ -89,6 +89,19 @@ impl Memory {
     ///
     /// # Errors
     /// Where `len` is beyond the capacity; see [`MapOptions::reserve`].
+    ///
+    /// # Kernel
+    /// `MADV_DONTNEED` of madvise(2) for whole pages that are cut off.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let mut memory = MapOptions::new().reserve(1 << 20).memory(4)?;
+    /// memory.copy_from_slice(b"text");
+    /// memory.resize(2)?;
+    /// memory.resize(6)?;
+    /// assert_eq!(&memory[..], b"te\0\0\0\0");
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn resize(&mut self, len: usize) -> Result<()> {
         let (old, capacity) = (self.region.len(), self.region.capacity());
         if len > capacity {
@@ -111,6 +124,14 @@ impl Memory {
     ///
     /// # Kernel
     /// `MADV_POPULATE_WRITE` (Linux 5.14); before that the pages come when they are touched.
+    ///
+    /// ```
+    /// use mapwright_core::Memory;
+    /// let memory = Memory::new(1 << 20)?;
+    /// memory.populate()?;             // no page fault from here on
+    /// assert!(memory.iter().all(|&byte| byte == 0));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn populate(&self) -> Result<()> {
         populate::<ReadWrite>(&self.region, 0, self.region.len())
             .map_err(|failure| failure.explained(format!("{} bytes of memory", self.region.len())))
@@ -124,6 +145,21 @@ impl Memory {
     /// # Kernel
     /// mprotect(2), and the instruction cache is made coherent where the processor does not do that by
     /// itself.
+    ///
+    /// ```
+    /// use mapwright_core::Memory;
+    /// # #[cfg(target_arch = "x86_64")]
+    /// let forty_two = [0xB8, 42, 0, 0, 0, 0xC3];                  // mov eax, 42; ret
+    /// # #[cfg(target_arch = "aarch64")]
+    /// # let forty_two = [0x40, 0x05, 0x80, 0x52, 0xC0, 0x03, 0x5F, 0xD6];
+    /// let mut memory = Memory::new(4096)?;
+    /// memory[..forty_two.len()].copy_from_slice(&forty_two);
+    /// let code = memory.into_executable()?;
+    /// // SAFETY: these are the instructions of a function of this type, and `code` outlives the call.
+    /// let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(code.as_ptr()) };
+    /// assert_eq!(function(), 42);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn into_executable(self) -> Result<Map<Executable>> {
         self.region.demand_here("make executable")?;
         let (from, len) = self.region.body();
@@ -183,6 +219,18 @@ impl Map<Executable> {
     ///
     /// # Errors
     /// Where a file is mapped (its pages are not ours alone), or the kernel refuses.
+    ///
+    /// # Kernel
+    /// mprotect(2).
+    ///
+    /// ```
+    /// use mapwright_core::Memory;
+    /// let code = Memory::new(4096)?.into_executable()?;
+    /// let mut memory = code.into_memory()?;
+    /// memory[0] = 1;
+    /// assert_eq!(memory[0], 1);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn into_memory(mut self) -> Result<Memory> {
         if self.source().is_some() {
             let why = "it shows a file; only anonymous memory is ordinary memory";

@@ -62,6 +62,8 @@ use region::Region;
 /// # std::fs::write(&path, b"four words of text").unwrap();
 /// let map = Map::open(&path)?;
 /// assert_eq!(map.view().find(b"words")?, Some(5));
+/// assert_eq!((map.len(), map.is_empty(), map.file_offset()), (18, false, 0));
+/// assert_eq!((map.capacity(), map.is_private(), map.file().is_some()), (18, false, true));
 /// # Ok::<(), mapwright_core::Error>(())
 /// ```
 #[derive(Debug)]
@@ -92,6 +94,19 @@ impl Map<ReadOnly> {
     ///
     /// # Errors
     /// What open(2) refuses; a directory, pipe or socket; a file that does not fit into the address space.
+    ///
+    /// # Kernel
+    /// open(2), with `O_NONBLOCK` so that a pipe is refused and not waited for; then as [`MapOptions::map`].
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, Map};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"twelve bytes").unwrap();
+    /// let map = Map::open(&path)?;
+    /// assert_eq!(map.view().to_vec()?, b"twelve bytes");
+    /// assert_eq!(Map::open("/proc").unwrap_err().kind(), ErrorKind::InvalidInput);    // a directory
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         MapOptions::new().open(path)
     }
@@ -101,6 +116,19 @@ impl Map<ReadOnly> {
     ///
     /// # Errors
     /// As [`MapOptions::map`].
+    ///
+    /// # Kernel
+    /// As [`MapOptions::map`].
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// use std::io::Write;
+    /// let mut file = tempfile::tempfile()?;
+    /// file.write_all(b"a file without a name")?;
+    /// let map = Map::of(file)?;
+    /// assert_eq!(map.view().find(b"name")?, Some(17));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(source: impl IntoSource) -> Result<Self> {
         MapOptions::new().map(source)
     }
@@ -111,6 +139,20 @@ impl Map<ReadOnly> {
     ///
     /// # Errors
     /// As [`Map::open`].
+    ///
+    /// # Kernel
+    /// fstat(2): what is shared is found by the file's device and inode, whatever path leads there.
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// use std::sync::Arc;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"read in many places").unwrap();
+    /// let here = Map::open_shared(&path)?;
+    /// let there = Map::open_shared(&path)?;
+    /// assert!(Arc::ptr_eq(&here, &there));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn open_shared(path: impl AsRef<Path>) -> Result<Arc<Self>> {
         let source = Source::open_to_read(path.as_ref())?;
         let description = source.describe()?;
@@ -129,6 +171,19 @@ impl Map<ReadWrite> {
     ///
     /// # Errors
     /// As [`Map::open`], and where the file cannot be written.
+    ///
+    /// # Kernel
+    /// open(2), then as [`MapOptions::map_mut`].
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// std::fs::write(&path, b"jello")?;
+    /// let map = Map::open_mut(&path)?;
+    /// map.view().copy_from(0, b"H")?;
+    /// assert_eq!(std::fs::read(&path)?, b"Hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_mut(path: impl AsRef<Path>) -> Result<Self> {
         MapOptions::new().open_mut(path)
     }
@@ -142,6 +197,17 @@ impl Map<ReadWrite> {
     /// # Kernel
     /// `O_TMPFILE`, fallocate(2), so that a full disk is an error now and no store faults later, and then
     /// linkat(2).
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, Map};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("new");
+    /// let map = Map::create(&path, 1 << 20)?;
+    /// map.view().store(0, 7u64)?;
+    /// assert_eq!(std::fs::metadata(&path)?.len(), 1 << 20);
+    /// assert_eq!(Map::create(&path, 10).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(path: impl AsRef<Path>, len: usize) -> Result<Self> {
         let path = path.as_ref();
         let fail = |cause| Error::os("create", quoted(path), cause);
@@ -200,6 +266,15 @@ impl<A: Access> Map<A> {
     }
 
     /// Returns the address of the first byte. Reading it through the pointer is `unsafe`; a [`View`] is not.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(4096)?;
+    /// map.view().store(0, 7u8)?;
+    /// // SAFETY: the byte is mapped, and no other thread or process has the memory.
+    /// assert_eq!(unsafe { map.as_ptr().read() }, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.region.look();
@@ -218,6 +293,17 @@ impl<A: Access> Map<A> {
     /// # Safety
     /// For as long as the slice lives, nobody (this process, another one, a device) writes these bytes or
     /// shortens the file. Where somebody shortens it all the same, touching the slice raises SIGBUS.
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"to be parsed").unwrap();
+    /// let map = Map::open(&path)?;
+    /// // SAFETY: the file is this program's own, and nothing in it writes or shortens the file.
+    /// let words = unsafe { map.as_slice() }.split(|&byte| byte == b' ').count();
+    /// assert_eq!(words, 3);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the documented, unsafe way out")]
     pub unsafe fn as_slice(&self) -> &[u8]
@@ -234,6 +320,17 @@ impl<A: Access> Map<A> {
     /// # Safety
     /// For as long as the slice lives, nobody else (another view, thread, process or device) reads or writes
     /// these bytes, nobody shortens the file, and the disk has room for every page that is written.
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut map = Map::create(folder.path().join("letters"), 3)?;
+    /// map.view().copy_from(0, b"cab")?;
+    /// // SAFETY: the file was made a moment ago, with room on the disk, and nobody else has opened it.
+    /// unsafe { map.as_mut_slice() }.sort_unstable();
+    /// assert_eq!(map.view().to_vec()?, b"abc");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the documented, unsafe way out")]
     pub unsafe fn as_mut_slice(&mut self) -> &mut [u8]

@@ -9,6 +9,19 @@ use super::{Map, build};
 use crate::error::Result;
 
 /// When pages are brought into memory.
+///
+/// # Kernel
+/// Memory: `MADV_POPULATE_WRITE` (Linux 5.14; see madvise(2)), before that its pages come when they are
+/// touched. Files: one guarded access a page, which can say what is wrong with a page that cannot be had.
+///
+/// ```
+/// use mapwright_core::{MapOptions, Populate};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, vec![1u8; 100_000]).unwrap();
+/// let map = MapOptions::new().populate(Populate::Now).open(&path)?;
+/// assert!(map.residency(..)?.pages().all(|page| page.is_cached()));
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Populate {
     /// When they are touched.
@@ -21,6 +34,19 @@ pub enum Populate {
 }
 
 /// Which page sizes are wanted.
+///
+/// A wish: [`Map::huge_pages`] and [`Memory::huge_pages`](crate::Memory::huge_pages) tell what came of it.
+///
+/// ```
+/// use mapwright_core::{HugePages, MapOptions};
+/// let wish = HugePages::ReservedOrTransparent(2 << 20);
+/// let mut memory = MapOptions::new().huge_pages(wish).memory(8 << 20)?;
+/// memory.fill(7);
+/// let report = memory.huge_pages()?;
+/// println!("{report}");
+/// assert!(report.mapped_bytes >= 8 << 20);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HugePages {
     /// Whatever the system does by default.
@@ -38,6 +64,17 @@ pub enum HugePages {
 }
 
 /// Where in the address space a map goes.
+///
+/// ```
+/// use mapwright_core::{ErrorKind, MapOptions, Placement};
+/// let memory = MapOptions::new().memory(1 << 20)?;
+/// let taken = memory.as_ptr().addr();
+/// let error = MapOptions::new().placement(Placement::Exactly(taken)).memory(4096).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+/// let beside = MapOptions::new().placement(Placement::Near(taken)).memory(4096)?;
+/// assert_ne!(beside.as_ptr().addr(), taken);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
     /// Where the kernel likes.
@@ -51,6 +88,15 @@ pub enum Placement {
 }
 
 /// What a forked child gets.
+///
+/// ```
+/// use mapwright_core::{ErrorKind, ForkPolicy, MapOptions};
+/// let mut key = MapOptions::new().fork(ForkPolicy::Wipe).memory(32)?;     // a child finds zeros
+/// key.fill(7);
+/// let shared = MapOptions::new().fork(ForkPolicy::Wipe).shared_memory(32);
+/// assert_eq!(shared.unwrap_err().kind(), ErrorKind::InvalidInput);        // what is shared cannot be wiped
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForkPolicy {
     /// The same pages (private ones copied on write).
@@ -64,6 +110,14 @@ pub enum ForkPolicy {
 }
 
 /// Whether a core dump contains the pages.
+///
+/// ```
+/// use mapwright_core::{CoreDump, MapOptions};
+/// let mut key = MapOptions::new().core_dump(CoreDump::Exclude).memory(32)?;
+/// key.fill(7);
+/// assert_eq!(key.len(), 32);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CoreDump {
     /// As the system decides.
@@ -74,6 +128,15 @@ pub enum CoreDump {
 }
 
 /// Whether the kernel sets memory or swap aside for private pages.
+///
+/// ```
+/// use mapwright_core::{Commitment, MapOptions};
+/// // 64 GiB of addresses for a sparse table; memory for the pages that are touched.
+/// let mut table = MapOptions::new().commitment(Commitment::NotCharged).memory(64 << 30)?;
+/// table[40 << 30] = 1;
+/// assert_eq!(table[50 << 30], 0);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commitment {
     /// As `vm.overcommit_memory` says.
@@ -84,6 +147,21 @@ pub enum Commitment {
 }
 
 /// An advisory lock on the file, held for as long as the map lives (flock(2)).
+///
+/// Advisory: it binds those who ask for it, and nobody else. Where it is taken, mapping fails with
+/// [`Busy`](crate::ErrorKind::Busy) and does not wait.
+///
+/// ```
+/// use mapwright_core::{ErrorKind, FileLock, MapOptions};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, b"one writer at a time").unwrap();
+/// let writer = MapOptions::new().lock_file(FileLock::Exclusive).open_mut(&path)?;
+/// let reader = MapOptions::new().lock_file(FileLock::Shared);
+/// assert_eq!(reader.open(&path).unwrap_err().kind(), ErrorKind::Busy);
+/// drop(writer);
+/// assert_eq!(reader.open(&path)?.len(), 20);
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileLock {
     /// Together with others who read.
@@ -93,6 +171,15 @@ pub enum FileLock {
 }
 
 /// When a large map is unmapped after it was dropped.
+///
+/// ```
+/// use mapwright_core::{MapOptions, Unmap};
+/// let mut memory = MapOptions::new().unmap(Unmap::AtOnce).memory(128 << 20)?;
+/// memory[0] = 1;
+/// assert_eq!(memory[0], 1);
+/// drop(memory);           // the memory is free when this returns
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unmap {
     /// From 64 MiB on by another thread, so that the dropping thread goes on at once.
@@ -154,6 +241,15 @@ impl MapOptions {
 
     /// Reserves address space for this many bytes in all, so that the map can grow in place: no address
     /// moves.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let mut memory = MapOptions::new().reserve(1 << 30).memory(4096)?;
+    /// let address = memory.as_ptr();
+    /// memory.resize(1 << 20)?;
+    /// assert_eq!((memory.capacity(), memory.as_ptr()), (1 << 30, address));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn reserve(mut self, bytes: usize) -> Self {
         self.reserve = bytes;
         self
@@ -178,6 +274,19 @@ impl MapOptions {
     }
 
     /// Puts inaccessible pages of at least this many bytes on both sides.
+    ///
+    /// No view reaches them: they are for code that has a pointer and runs beyond its end, which ends the
+    /// process there.
+    ///
+    /// # Kernel
+    /// mmap(2) with `PROT_NONE` for all of it, and with `MAP_FIXED` for what lies between the guards.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let stack = MapOptions::new().guard(64 << 10).memory(1 << 20)?;
+    /// assert_eq!(stack.len(), 1 << 20);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn guard(mut self, bytes: usize) -> Self {
         self.guard = bytes;
         self
@@ -221,6 +330,16 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_SHARED`; where the file system cannot (`ENODEV`), `MAP_PRIVATE`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"header: body").unwrap();
+    /// let file = std::fs::File::open(&path)?;
+    /// let body = MapOptions::new().offset(8).map(&file)?;
+    /// assert_eq!(body.view().to_vec()?, b"body");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map(&self, source: impl IntoSource) -> Result<Map<ReadOnly>> {
         build::file(self, source.into_source()?, build::Sharing::Shared)
     }
@@ -232,6 +351,16 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_SHARED`, `PROT_READ | PROT_WRITE`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let file = tempfile::tempfile()?;
+    /// file.set_len(4096)?;
+    /// let (writer, reader) = (MapOptions::new().map_mut(&file)?, MapOptions::new().map(&file)?);
+    /// writer.view().store(8, 7u32)?;
+    /// assert_eq!(reader.view().load::<u32>(8)?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_mut(&self, source: impl IntoSource) -> Result<Map<ReadWrite>> {
         build::file(self, source.into_source()?, build::Sharing::Shared)
     }
@@ -243,6 +372,15 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_PRIVATE`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let file = tempfile::tempfile()?;
+    /// file.set_len(4096)?;
+    /// let map = MapOptions::new().map_private(file)?;
+    /// assert!(map.is_private());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_private(&self, source: impl IntoSource) -> Result<Map<ReadOnly>> {
         build::file(self, source.into_source()?, build::Sharing::Private)
     }
@@ -254,6 +392,17 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_PRIVATE`, `PROT_READ | PROT_WRITE`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// std::fs::write(&path, b"Hello")?;
+    /// let draft = MapOptions::new().map_copy(std::fs::File::open(&path)?)?;
+    /// draft.view().copy_from(0, b"J")?;
+    /// assert_eq!(draft.view().to_vec()?, b"Jello");
+    /// assert_eq!(std::fs::read(&path)?, b"Hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[doc(alias = "copy_on_write")]
     pub fn map_copy(&self, source: impl IntoSource) -> Result<Map<CopyOnWrite>> {
         build::file(self, source.into_source()?, build::Sharing::Private)
@@ -266,6 +415,13 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_PRIVATE`, `PROT_READ | PROT_EXEC`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let program = MapOptions::new().map_exec(std::fs::File::open("/proc/self/exe")?)?;
+    /// assert_eq!(program.view().load::<[u8; 4]>(0)?, *b"\x7fELF");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn map_exec(&self, source: impl IntoSource) -> Result<Map<Executable>> {
         build::file(self, source.into_source()?, build::Sharing::Private)
     }
@@ -274,6 +430,9 @@ impl MapOptions {
     ///
     /// # Errors
     /// What open(2) refuses, and as [`map`](Self::map).
+    ///
+    /// # Kernel
+    /// open(2), then as [`map`](Self::map).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Map<ReadOnly>> {
         self.map(Source::open_to_read(path.as_ref())?)
     }
@@ -282,6 +441,16 @@ impl MapOptions {
     ///
     /// # Errors
     /// What open(2) refuses, and as [`map_mut`](Self::map_mut).
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"header: body").unwrap();
+    /// let body = MapOptions::new().offset(8).open_mut(&path)?;
+    /// body.view().copy_from(0, b"text")?;
+    /// assert_eq!(std::fs::read(&path)?, b"header: text");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open_mut(&self, path: impl AsRef<Path>) -> Result<Map<ReadWrite>> {
         self.map_mut(Source::open_to_write(path.as_ref())?)
     }
@@ -293,6 +462,14 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_PRIVATE | MAP_ANONYMOUS`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let mut memory = MapOptions::new().memory(1 << 20)?;
+    /// memory[4096..4100].copy_from_slice(b"text");
+    /// assert_eq!(&memory[4098..4102], b"xt\0\0");
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[doc(alias = "anonymous")]
     pub fn memory(&self, len: usize) -> Result<Memory> {
         build::memory(self, len)
@@ -305,6 +482,16 @@ impl MapOptions {
     ///
     /// # Kernel
     /// mmap(2) with `MAP_SHARED | MAP_ANONYMOUS`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// use std::sync::atomic::Ordering;
+    /// let map = MapOptions::new().shared_memory(4096)?;
+    /// let arrived = map.view().atomic::<u32>(0)?;     // children that are forked from here on count, too
+    /// arrived.fetch_add(1)?;
+    /// assert_eq!(arrived.load(Ordering::Relaxed)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shared_memory(&self, len: usize) -> Result<Map<ReadWrite>> {
         build::shared_memory(self, len)
     }
@@ -317,6 +504,18 @@ impl MapOptions {
     ///
     /// # Kernel
     /// memfd_secret(2). The pages are locked: they count against `RLIMIT_MEMLOCK`.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// match MapOptions::new().secret_memory(32) {
+    ///     Ok(key) => {
+    ///         key.view().fill(.., 7)?;
+    ///         assert_eq!(key.view().load::<u8>(31)?, 7);
+    ///     }
+    ///     Err(error) => println!("{error}"),      // says what is missing
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn secret_memory(&self, len: usize) -> Result<Map<ReadWrite>> {
         build::secret_memory(self, len)
     }

@@ -19,6 +19,19 @@ impl<A: Access> Map<A> {
     ///
     /// # Errors
     /// Where munmap(2) fails; the range is leaked then.
+    ///
+    /// # Kernel
+    /// munmap(2).
+    ///
+    /// ```
+    /// use mapwright_core::{Map, mapped_here};
+    /// let file = tempfile::tempfile()?;
+    /// file.set_len(4096)?;
+    /// let map = Map::of(&file)?;
+    /// map.close()?;               // `drop` does it, too, and has nobody to tell
+    /// assert_eq!(mapped_here(&file)?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(mut self) -> Result<()> {
         let region = self.exclusive();
         let (base, owned, is_here) = (region.base(), region.owned(), region.is_here());
@@ -32,6 +45,16 @@ impl<A: Access> Map<A> {
     }
 
     /// Unmaps and returns the file, or `None` where the map shows memory.
+    ///
+    /// ```
+    /// use mapwright_core::{Map, MapOptions};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"twelve bytes").unwrap();
+    /// let file = Map::open(&path)?.into_file().unwrap();
+    /// assert_eq!(file.metadata()?.len(), 12);
+    /// assert!(MapOptions::new().shared_memory(4096)?.into_file().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use = "the file is closed when it is dropped"]
     pub fn into_file(self) -> Option<Arc<File>> {
         self.source().cloned().map(Source::into_file)
@@ -41,6 +64,16 @@ impl<A: Access> Map<A> {
     ///
     /// # Errors
     /// Where `at` lies beyond the end or, counted from the first page, is not a multiple of the page size.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(2 << 20)?;
+    /// map.view().store(1 << 20, 7u8)?;
+    /// let (first, second) = map.split(1 << 20)?;
+    /// first.close()?;
+    /// assert_eq!((second.len(), second.view().load::<u8>(0)?), (1 << 20, 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split(mut self, at: usize) -> Result<(Self, Self)> {
         let lock = self.lock.take();
         let region = self.exclusive();
@@ -192,6 +225,18 @@ impl<A: Access> Map<A> {
 }
 
 /// A map taken apart: what [`Map::into_raw`] gives up and [`Map::from_raw`] takes over.
+///
+/// ```
+/// use mapwright_core::{Map, ReadOnly};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, b"from hand to hand").unwrap();
+/// let raw = Map::open(&path)?.into_raw();
+/// assert_eq!((raw.len, raw.before, raw.private), (17, 0, false));
+/// assert_eq!(raw.owned % raw.page_size, 0);
+/// # // SAFETY: nobody has touched the range since it was handed out.
+/// # drop(unsafe { Map::<ReadOnly>::from_raw(raw) }?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RawMap {
     /// The first address of the owned range, page-aligned.

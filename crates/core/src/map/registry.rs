@@ -206,6 +206,9 @@ pub(crate) fn share(identity: Identity, map: Arc<Map<ReadOnly>>) -> Arc<Map<Read
 /// # Errors
 /// Where fstat(2) fails on the descriptor.
 ///
+/// # Kernel
+/// fstat(2): the file is known by its device and inode.
+///
 /// ```
 /// use mapwright_core::{Map, mapped_here};
 /// let file = tempfile::tempfile().unwrap();

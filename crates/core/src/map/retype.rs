@@ -13,6 +13,19 @@ impl Map<ReadWrite> {
     ///
     /// # Errors
     /// Where mprotect(2) fails; the map is gone then, the file is not.
+    ///
+    /// # Kernel
+    /// mprotect(2).
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let map = Map::create(folder.path().join("written once"), 8)?;
+    /// map.view().store(0, 7u64)?;
+    /// let map: Map = map.into_read_only()?;       // nobody who gets this one can write
+    /// assert_eq!(map.view().load::<u64>(0)?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_read_only(self) -> Result<Map<ReadOnly>> {
         self.retype("give up writing")
     }
@@ -49,6 +62,20 @@ impl Map<CopyOnWrite> {
     ///
     /// # Errors
     /// Where mprotect(2) fails, as on a file system that is mounted `noexec`.
+    ///
+    /// # Kernel
+    /// mprotect(2), and the instruction cache is made coherent where the processor does not do that by
+    /// itself.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// // Instructions of a file, patched before they run; the file stays as it is.
+    /// let draft = MapOptions::new().map_copy(std::fs::File::open("/proc/self/exe")?)?;
+    /// draft.view().store(4096, 0xC3u8)?;
+    /// let code = draft.into_executable()?;
+    /// assert_eq!(code.view().load::<u8>(4096)?, 0xC3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_executable(self) -> Result<Map<Executable>> {
         let map: Map<Executable> = self.retype("make executable")?;
         // SAFETY: the visible bytes are the region's.
@@ -62,6 +89,18 @@ impl Map<Executable> {
     ///
     /// # Errors
     /// Where no file is mapped (see [`into_memory`](Self::into_memory)), or mprotect(2) fails.
+    ///
+    /// # Kernel
+    /// mprotect(2).
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// let code = MapOptions::new().map_exec(std::fs::File::open("/proc/self/exe")?)?;
+    /// let draft = code.into_copy_on_write()?;
+    /// draft.view().store(0, 0u8)?;
+    /// assert_eq!(draft.view().load::<[u8; 4]>(0)?, *b"\0ELF");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_copy_on_write(self) -> Result<Map<CopyOnWrite>> {
         if self.source().is_none() {
             let why = "it shows memory, not a file; into_memory gives that back";

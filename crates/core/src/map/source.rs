@@ -14,6 +14,17 @@ use crate::sys::file::{self, Description, Kind};
 ///
 /// A map keeps its source: a fault says only *where* it struck, and the file is asked afterwards what
 /// happened.
+///
+/// ```
+/// use mapwright_core::{Map, Source};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, b"opened my way").unwrap();
+/// let source = Source::open(&path, std::fs::File::options().read(true))?;
+/// assert_eq!(source.path(), Some(path.as_ref()));
+/// let map = Map::of(source)?;
+/// assert_eq!(map.view().find(b"way")?, Some(10));
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Source {
     file: Arc<File>,
@@ -26,6 +37,17 @@ pub struct Source {
 ///
 /// # Errors
 /// Only duplicating can fail.
+///
+/// ```
+/// use mapwright_core::Map;
+/// use std::sync::Arc;
+/// let file = tempfile::tempfile()?;
+/// file.set_len(100)?;
+/// let borrowed = Map::of(&file)?;
+/// let shared = Map::of(Arc::new(file))?;
+/// assert_eq!((borrowed.len(), shared.len()), (100, 100));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IntoSource {
     /// Turns into an open file.
     ///
@@ -69,6 +91,9 @@ impl Source {
     ///
     /// # Errors
     /// What open(2) refuses, named by its path.
+    ///
+    /// # Kernel
+    /// open(2).
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
         let path = path.as_ref();
         let file = options.open(path).map_err(|cause| Error::os("open", quoted(path), cause))?;

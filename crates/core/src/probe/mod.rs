@@ -17,6 +17,17 @@ use std::fmt;
 use std::path::Path;
 
 /// One thing that a kernel, process or file system may offer.
+///
+/// ```
+/// use mapwright_core::{Availability, Capabilities};
+/// for row in Capabilities::probe().rows().iter().filter(|row| row.state != Availability::Have) {
+///     println!("{}: {}. Without it: {}", row.name, row.detail, row.without);
+///     if let Some(how) = &row.enable {
+///         println!("    to get it: {how}");
+///     }
+///     assert!(!row.purpose.is_empty());
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// Its name, in the kernel's words where it has some.
@@ -110,6 +121,13 @@ impl Capabilities {
 
     /// Tries out the same, and what the file system at `place` (a folder, or a file in one) can do. For that
     /// a small file without a name is written there; nothing is left behind.
+    ///
+    /// ```
+    /// use mapwright_core::Capabilities;
+    /// let found = Capabilities::probe_at(std::env::temp_dir());
+    /// println!("a snapshot here is {}", if found.has("reflink") { "free" } else { "a copy" });
+    /// assert!(found.rows().len() > Capabilities::probe().rows().len());
+    /// ```
     #[must_use]
     pub fn probe_at(place: impl AsRef<Path>) -> Self {
         let mut found = Self::probe();

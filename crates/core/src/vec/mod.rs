@@ -99,6 +99,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`MapVecOptions::create`].
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, MapVec};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let array = MapVec::<u32>::create(&path)?;
+    /// assert!(array.is_empty());
+    /// assert_eq!(MapVec::<u32>::create(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         MapVecOptions::new().create(path)
     }
@@ -107,6 +117,18 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`MapVecOptions::open`].
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, MapVec};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// MapVec::<u32>::create(&path)?.push(7)?;
+    /// let array = MapVec::<u32>::open(&path)?;
+    /// assert_eq!(array.get(0)?, 7);
+    /// assert_eq!(MapVec::<u32>::open(&path).unwrap_err().kind(), ErrorKind::Busy);     // one writer
+    /// # drop(array);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         MapVecOptions::new().open(path)
     }
@@ -115,6 +137,18 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`MapVecOptions::open_or_create`].
+    ///
+    /// ```
+    /// use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("log");
+    /// for run in 1..=3 {
+    ///     let mut log = MapVec::<u32>::open_or_create(&path)?;
+    ///     log.push(run)?;
+    ///     assert_eq!(log.len(), usize::try_from(run).unwrap());
+    /// }
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self> {
         MapVecOptions::new().open_or_create(path)
     }
@@ -123,6 +157,17 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`MapVecOptions::open_read_only`].
+    ///
+    /// ```
+    /// use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("log");
+    /// let mut writer = MapVec::<u32>::create(&path)?;
+    /// let reader = MapVec::<u32>::open_read_only(&path)?;      // the writer's lock does not keep it out
+    /// assert_eq!(reader.len(), 0);
+    /// # drop(writer);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<MapVec<T, ReadOnly>> {
         MapVecOptions::new().open_read_only(path)
     }
@@ -132,6 +177,18 @@ impl<T: Plain> MapVec<T> {
     /// # Errors
     /// Now and then elements are written that waited: where the disk is full, or the file was shortened. They
     /// go on waiting then, and the new one is not in the array.
+    ///
+    /// # Kernel
+    /// pwrite(2), once for 256 KiB of elements.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.push(7)?;
+    /// assert_eq!((array.len(), array.get(0)?), (1, 7));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[inline]
     pub fn push(&mut self, value: T) -> Result<()> {
         if self.tail.len == self.tail.slots.len() {
@@ -167,6 +224,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`push`](Self::push).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1, 2])?;
+    /// array.extend(3..5)?;
+    /// assert_eq!(array.to_vec(..)?, [1, 2, 3, 4]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn extend_from_slice(&mut self, values: &[T]) -> Result<()> {
         if values.len() > self.tail.slots.len() - self.tail.len {
             self.spill()?;
@@ -185,6 +252,17 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// `OutOfBounds` beyond the end; what the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::{ErrorKind, MapVec};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1, 2, 3])?;
+    /// array.set(1, 20)?;
+    /// assert_eq!(array.to_vec(..)?, [1, 20, 3]);
+    /// assert_eq!(array.set(3, 40).unwrap_err().kind(), ErrorKind::OutOfBounds);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[inline]
     pub fn set(&mut self, index: usize, value: T) -> Result<()> {
         self.body.demand_own("change an element of")?;
@@ -211,6 +289,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`set`](Self::set). Nothing is replaced where the slice does not fit; elements before a fault were.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1, 2, 3, 4])?;
+    /// array.copy_from(1, &[20, 30])?;
+    /// assert_eq!(array.to_vec(..)?, [1, 20, 30, 4]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn copy_from(&mut self, start: usize, values: &[T]) -> Result<()> {
         self.body.demand_own("change elements of")?;
         if start.checked_add(values.len()).is_none_or(|end| end > self.len()) {
@@ -235,6 +323,21 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// Where the file was shortened by somebody else or cannot be changed.
+    ///
+    /// # Kernel
+    /// ftruncate(2), after the count was lowered.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1, 2, 3, 4])?;
+    /// array.truncate(2)?;
+    /// assert_eq!(array.to_vec(..)?, [1, 2]);
+    /// array.clear()?;
+    /// assert!(array.is_empty());
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn truncate(&mut self, len: usize) -> Result<()> {
         let published = self.body.published();
         if len >= published {
@@ -258,6 +361,21 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`push`](Self::push).
+    ///
+    /// # Kernel
+    /// pwrite(2).
+    ///
+    /// ```
+    /// use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let mut writer = MapVec::<u32>::create(&path)?;
+    /// writer.push(7)?;
+    /// assert_eq!(MapVec::<u32>::open_read_only(&path)?.len(), 0);     // it waits in memory
+    /// writer.spill()?;
+    /// assert_eq!(MapVec::<u32>::open_read_only(&path)?.len(), 1);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn spill(&mut self) -> Result<()> {
         self.write_waiting()
     }
@@ -271,6 +389,17 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Kernel
     /// fdatasync(2), twice where the count has changed.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend(0..1000)?;
+    /// assert_eq!(array.flushed_len(), 0);
+    /// array.flush()?;
+    /// assert_eq!(array.flushed_len(), 1000);      // so many survive a power failure
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn flush(&mut self) -> Result<()> {
         self.spill()?;
         self.body.flush()
@@ -282,6 +411,17 @@ impl<T: Plain> MapVec<T> {
     /// # Errors
     /// As [`push`](Self::push). The array is closed all the same. Nothing is synced: that is
     /// [`flush`](Self::flush).
+    ///
+    /// ```
+    /// use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let mut array = MapVec::<u32>::create(&path)?;
+    /// array.push(7)?;
+    /// array.close()?;
+    /// assert_eq!(MapVec::<u32>::open(&path)?.len(), 1);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn close(mut self) -> Result<()> {
         let finished = self.finish();
         self.body.unmap_at_once();
@@ -292,6 +432,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`close`](Self::close).
+    ///
+    /// ```
+    /// use mapwright_core::{MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let mut array: MapVec<u32> = MapVecOptions::new().headerless().create(&path)?;
+    /// array.push(7)?;
+    /// assert_eq!(array.into_file()?.metadata()?.len(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_file(mut self) -> Result<Arc<File>> {
         self.finish()?;
         Ok(Arc::clone(self.body.source().file()))

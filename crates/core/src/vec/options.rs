@@ -14,6 +14,19 @@ const RESERVE: usize = 1 << 40;
 const SORT_MEMORY: usize = 256 << 20;
 
 /// Where a sort puts its result.
+///
+/// ```
+/// use mapwright_core::{MapVec, MapVecOptions, SortInto};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("array");
+/// let mut array: MapVec<u32> = MapVecOptions::new().sort_into(SortInto::SameFile).create(&path)?;
+/// array.extend_from_slice(&[2, 1])?;
+/// array.spill()?;
+/// let reader = MapVec::<u32>::open_read_only(&path)?;
+/// array.sort()?;
+/// assert_eq!(reader.to_vec(..)?, [1, 2]);         // it has the file open that was sorted
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SortInto {
     /// Into a new file that takes the old one's name when it is whole and on the disk: a crash at any moment
@@ -100,6 +113,15 @@ impl MapVecOptions {
 
     /// Reserves address space for this many bytes, halved until the system agrees. An array that outgrows it
     /// moves.
+    ///
+    /// ```
+    /// use mapwright_core::{MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let array: MapVec<u64> = MapVecOptions::new().reserve(1 << 30).create(&path)?;
+    /// assert!(array.capacity() >= 1 << 20);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn reserve(mut self, bytes: usize) -> Self {
         self.reserve = bytes;
         self
@@ -108,6 +130,17 @@ impl MapVecOptions {
     /// Opens or creates a file that holds nothing but elements: their count follows from the file's length.
     ///
     /// Nothing then checks that the elements are of the type asked for.
+    ///
+    /// ```
+    /// use mapwright_core::{MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("raw");
+    /// let mut samples: MapVec<u16> = MapVecOptions::new().headerless().create(&path)?;
+    /// samples.extend_from_slice(&[1, 2])?;
+    /// samples.close()?;
+    /// assert_eq!(std::fs::metadata(&path)?.len(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn headerless(mut self) -> Self {
         self.form = Form::Headerless;
         self
@@ -115,6 +148,19 @@ impl MapVecOptions {
 
     /// Opens what is left of an array whose file is shorter than its count says, whose count is damaged, or
     /// that ends in the middle of an element. A writer makes the file agree.
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// MapVec::<u32>::create(&path)?.extend(0..1000)?;
+    /// let file = std::fs::File::options().write(true).open(&path)?;
+    /// file.set_len(file.metadata()?.len() - 10)?;             // somebody cuts it
+    /// assert_eq!(MapVec::<u32>::open(&path).unwrap_err().kind(), ErrorKind::Damaged);
+    /// let rest: MapVec<u32> = MapVecOptions::new().recover().open(&path)?;
+    /// assert_eq!(rest.len(), 997);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recover(mut self) -> Self {
         self.damage = Damage::OpenPrefix;
         self
@@ -123,6 +169,18 @@ impl MapVecOptions {
     /// Takes this advisory lock (flock(2)), or fails with [`Busy`](crate::ErrorKind::Busy).
     ///
     /// Without this call, writers take an exclusive lock where the file system has locks, and readers none.
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, FileLock, MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let writer = MapVec::<u32>::create(&path)?;
+    /// let alone = MapVecOptions::new().lock_file(FileLock::Shared);   // no reader while somebody writes
+    /// assert_eq!(alone.open_read_only::<u32>(&path).unwrap_err().kind(), ErrorKind::Busy);
+    /// drop(writer);
+    /// assert!(alone.open_read_only::<u32>(&path)?.is_empty());
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn lock_file(mut self, lock: FileLock) -> Self {
         self.lock = Locking::Always(lock);
         self
@@ -135,6 +193,17 @@ impl MapVecOptions {
     }
 
     /// Bounds the memory that a sort takes. What does not fit is sorted in runs that are merged on the disk.
+    ///
+    /// ```
+    /// use mapwright_core::{MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let mut array: MapVec<u64> = MapVecOptions::new().sort_memory(1 << 20).create(&path)?;
+    /// array.extend((0..300_000).rev())?;              // 2.4 MB
+    /// array.sort()?;
+    /// assert_eq!(array.get(299_999)?, 299_999);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort_memory(mut self, bytes: usize) -> Self {
         self.sort_memory = bytes;
         self
@@ -162,6 +231,19 @@ impl MapVecOptions {
     /// # Errors
     /// What open(2) refuses; `Busy` where another writer has it; `TypeMismatch` and `Damaged` with what
     /// differs.
+    ///
+    /// # Kernel
+    /// open(2), flock(2), and mmap(2) of [`reserve`](Self::reserve) bytes of address space.
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// MapVec::<u64>::create(&path)?.push(7)?;
+    /// let error = MapVecOptions::new().open::<u32>(&path).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TypeMismatch);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn open<T: Plain>(&self, path: impl AsRef<Path>) -> Result<MapVec<T>> {
         open::open::<T, ReadWrite>(self, path.as_ref())
     }

@@ -55,6 +55,16 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// `OutOfBounds` beyond the end; what the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::{ErrorKind, MapVec};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[10, 20, 30])?;
+    /// assert_eq!(array.get(2)?, 30);
+    /// assert_eq!(array.get(3).unwrap_err().kind(), ErrorKind::OutOfBounds);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[inline]
     pub fn get(&self, index: usize) -> Result<T> {
         if index < self.body.published() {
@@ -74,6 +84,17 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// As [`get`](Self::get). Elements before a fault were copied.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend(0..100)?;
+    /// let mut some = [0; 3];
+    /// array.copy_to(40, &mut some)?;
+    /// assert_eq!(some, [40, 41, 42]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn copy_to(&self, start: usize, out: &mut [T]) -> Result<()> {
         if start.checked_add(out.len()).is_none_or(|end| end > self.len()) {
             return Err(self.out_of_bounds("read elements of", start, out.len()));
@@ -96,6 +117,15 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// As [`get`](Self::get), and where memory is short.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend(0..100)?;
+    /// assert_eq!(array.to_vec(97..)?, [97, 98, 99]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn to_vec(&self, range: impl RangeBounds<usize>) -> Result<Vec<T>> {
         let span = Span::within(range, self.len()).map_err(|asked| {
             self.out_of_bounds("read elements of", asked.start, asked.end.saturating_sub(asked.start))
@@ -107,18 +137,41 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     }
 
     /// Walks the elements in order. Ends after the first error.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u64>::create(folder.path().join("array"))?;
+    /// array.extend(0..100)?;
+    /// let sum: u64 = array.iter().sum::<Result<_, _>>()?;
+    /// assert_eq!(sum, 4950);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn iter(&self) -> Elements<'_, T, A> {
         Elements { array: self, at: 0, block: Vec::new(), next: 0 }
     }
 
     /// Walks the elements in blocks of `count` (at least 1; the last may be shorter), each copied into one
     /// buffer.
+    ///
+    /// See [`Blocks`] for an example.
     pub fn blocks(&self, count: usize) -> Blocks<'_, T, A> {
         Blocks { array: self, at: 0, count: count.max(1), buffer: Vec::new() }
     }
 
     /// Returns a view of the bytes of all elements that were written; those that wait are not in it (see
     /// [`spill`](MapVec::spill)).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1, 2, 3])?;
+    /// array.spill()?;
+    /// assert_eq!(array.as_view().len(), 12);
+    /// assert_eq!(array.as_view().load::<u32>(8)?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_view(&self) -> View<'_, A> {
         self.body.elements()
@@ -128,6 +181,16 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// The outer error is what the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut primes = MapVec::<u32>::create(folder.path().join("primes"))?;
+    /// primes.extend_from_slice(&[2, 3, 5, 7, 11])?;
+    /// assert_eq!(primes.binary_search(&7)?, Ok(3));
+    /// assert_eq!(primes.binary_search(&8)?, Err(4));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn binary_search(&self, value: &T) -> Result<Result<usize, usize>>
     where
         T: Ord,
@@ -140,6 +203,15 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// The outer error is what the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut heights = MapVec::<f64>::create(folder.path().join("heights"))?;
+    /// heights.extend_from_slice(&[1.5, 1.7, 1.9])?;
+    /// assert_eq!(heights.binary_search_by(|height| height.total_cmp(&1.7))?, Ok(1));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn binary_search_by(&self, mut compare: impl FnMut(&T) -> Ordering) -> Result<Result<usize, usize>> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -157,6 +229,15 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// The outer error is what the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut pairs = MapVec::<[u32; 2]>::create(folder.path().join("pairs"))?;
+    /// pairs.extend_from_slice(&[[1, 9], [4, 8], [6, 7]])?;
+    /// assert_eq!(pairs.binary_search_by_key(&4, |pair| pair[0])?, Ok(1));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn binary_search_by_key<K: Ord>(
         &self,
         key: &K,
@@ -170,6 +251,15 @@ impl<T: Plain, A: Readable> MapVec<T, A> {
     ///
     /// # Errors
     /// What the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut times = MapVec::<u64>::create(folder.path().join("times"))?;
+    /// times.extend_from_slice(&[10, 20, 20, 30])?;
+    /// assert_eq!(times.partition_point(|&time| time <= 20)?, 3);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn partition_point(&self, mut holds: impl FnMut(&T) -> bool) -> Result<usize> {
         let place =
             self.binary_search_by(|element| if holds(element) { Ordering::Less } else { Ordering::Greater })?;
@@ -182,6 +272,18 @@ impl<T: Plain> MapVec<T, ReadOnly> {
     ///
     /// # Errors
     /// As [`MapVecOptions::open_read_only`](crate::MapVecOptions::open_read_only).
+    ///
+    /// ```
+    /// use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("log");
+    /// let mut writer = MapVec::<u32>::create(&path)?;
+    /// let mut reader = MapVec::<u32>::open_read_only(&path)?;
+    /// writer.push(7)?;
+    /// writer.spill()?;
+    /// assert_eq!((reader.refresh()?, reader.get(0)?), (1, 7));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn refresh(&mut self) -> Result<usize> {
         let (published, flushed) = open::examine::<T>(self.body.options(), self.body.source())?;
         self.body.refresh(published, flushed)?;
@@ -238,6 +340,17 @@ impl<T: Plain, A: Readable> Blocks<'_, T, A> {
 }
 
 /// The elements of an array in order; made by [`MapVec::iter`]. Ends after the first error.
+///
+/// ```
+/// # use mapwright_core::MapVec;
+/// # let folder = tempfile::tempdir().unwrap();
+/// let mut array = MapVec::<u64>::create(folder.path().join("array"))?;
+/// array.extend(0..1_000_000)?;
+/// let mut elements = array.iter();
+/// assert_eq!(elements.nth(999_999).transpose()?, Some(999_999));      // reads one block
+/// assert!(elements.next().is_none());
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Elements<'array, T: Plain, A: Access> {
     array: &'array MapVec<T, A>,

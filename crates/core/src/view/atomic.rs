@@ -9,6 +9,17 @@ use crate::map::origin::Wanted;
 use crate::map::{Access, Readable, Writable};
 
 /// An unsigned integer with atomic operations: `u8`, `u16`, `u32`, `u64`.
+///
+/// ```
+/// use mapwright_core::{AtomicWord, Fault, MapOptions, ReadWrite, View};
+/// fn take<W: AtomicWord>(view: View<'_, ReadWrite>) -> Result<W, Fault> {
+///     view.atomic::<W>(0)?.swap(W::default())
+/// }
+/// let map = MapOptions::new().shared_memory(8)?;
+/// map.view().store(0, 7u32)?;
+/// assert_eq!((take::<u32>(map.view())?, take::<u64>(map.view())?), (7, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[allow(private_bounds, reason = "sealed: the four words that processors have")]
 pub trait AtomicWord: Word + std::fmt::Debug + Default {}
 
@@ -30,6 +41,11 @@ impl AtomicWord for u64 {}
 /// assert_eq!(counter.fetch_add(5)?, 0);
 /// assert_eq!(counter.compare_exchange(5, 9)?, Ok(5));
 /// assert_eq!(counter.load(Ordering::Acquire)?, 9);
+///
+/// assert_eq!((counter.fetch_sub(1)?, counter.fetch_max(100)?), (9, 8));
+/// counter.store(0b1100, Ordering::Release)?;
+/// assert_eq!((counter.fetch_or(1)?, counter.fetch_and(0b101)?, counter.fetch_xor(1)?), (12, 13, 5));
+/// assert_eq!((counter.fetch_min(3)?, counter.swap(7)?), (4, 3));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 //
@@ -52,6 +68,16 @@ impl<'map, A: Readable> View<'map, A> {
     /// # Errors
     /// `OutOfBounds` where the view ends before; `Misaligned` where the word's address is not a multiple of
     /// its size.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// use std::sync::atomic::Ordering;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// let ready = map.view().atomic::<u8>(63)?;
+    /// ready.store(1, Ordering::Release)?;
+    /// assert_eq!(ready.load(Ordering::Acquire)?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn atomic<W: AtomicWord>(&self, offset: usize) -> Result<AtomicView<'map, W, A>, Fault> {
         let span = self.check(offset, size_of::<W>())?;
@@ -172,6 +198,17 @@ impl<W: AtomicWord, A: Writable> AtomicView<'_, W, A> {
     ///
     /// # Errors
     /// What the file says, as for every access.
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// # use std::sync::atomic::Ordering;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// let count = map.view().atomic::<u32>(0)?;
+    /// count.store(u32::MAX, Ordering::Relaxed)?;
+    /// assert_eq!(count.fetch_update(|count| count.saturating_add(1))?, u32::MAX);
+    /// assert_eq!(count.load(Ordering::Relaxed)?, u32::MAX);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fetch_update(&self, change: impl Fn(W) -> W) -> Result<W, Fault> {
         let mut seen = self.load(Ordering::Relaxed)?;
         loop {

@@ -56,6 +56,14 @@ impl<'map, A: Readable> Chunks<'map, A> {
 }
 
 /// The parts of a view in order; made by [`View::pieces`].
+///
+/// ```
+/// # use mapwright_core::MapOptions;
+/// let map = MapOptions::new().shared_memory(10)?;
+/// let lengths: Vec<usize> = map.view().pieces(4).map(|piece| piece.len()).collect();
+/// assert_eq!(lengths, [4, 4, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pieces<'map, A: Access> {
     rest: View<'map, A>,

@@ -39,6 +39,16 @@ pub struct Lines<'map, A: Access> {
 
 impl<'map, A: Readable> View<'map, A> {
     /// Walks the lines.
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"alpha\nbeta\n").unwrap();
+    /// let map = Map::open(&path)?;
+    /// let lines: Vec<Vec<u8>> = map.view().lines().collect::<Result<_, _>>()?;
+    /// assert_eq!(lines, [&b"alpha"[..], b"beta"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn lines(&self) -> Lines<'map, A> {
         Lines { view: *self, at: 0, buffer: Vec::new(), given: 0, searched: 0, fault: None }

@@ -99,6 +99,15 @@ impl<'map, A: Access> View<'map, A> {
     ///
     /// # Errors
     /// `OutOfBounds` where the range ends beyond the view.
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// let record = map.view().sub(16..32)?;
+    /// record.store(0, 7u8)?;
+    /// assert_eq!((record.len(), map.view().load::<u8>(16)?), (16, 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn sub(&self, range: impl RangeBounds<usize>) -> Result<Self, Fault> {
         let span = Span::within(range, self.len)?;
@@ -109,6 +118,14 @@ impl<'map, A: Access> View<'map, A> {
     ///
     /// # Errors
     /// `OutOfBounds` where `at` lies beyond the end.
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// let (header, body) = map.view().split_at(16)?;
+    /// assert_eq!((header.len(), body.len()), (16, 48));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split_at(&self, at: usize) -> Result<(Self, Self), Fault> {
         Ok((self.sub(..at)?, self.sub(at..)?))
     }
@@ -163,6 +180,17 @@ impl<'map, A: Readable> View<'map, A> {
     /// # Errors
     /// `OutOfBounds` where the view ends before; else what the file says (see
     /// [`FaultKind`](crate::FaultKind)). Bytes before the fault's offset were copied.
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"four words of text").unwrap();
+    /// let map = Map::open(&path)?;
+    /// let mut word = [0; 5];
+    /// map.view().copy_to(5, &mut word)?;
+    /// assert_eq!(&word, b"words");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn copy_to(&self, offset: usize, buffer: &mut [u8]) -> Result<(), Fault> {
         self.check(offset, buffer.len())?;
@@ -211,6 +239,15 @@ impl<'map, A: Readable> View<'map, A> {
     ///
     /// # Errors
     /// As [`copy_to`](Self::copy_to).
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"four words of text").unwrap();
+    /// let map = Map::open(&path)?;
+    /// assert_eq!(map.view().sub(..4)?.to_vec()?, b"four");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to_vec(&self) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::with_capacity(self.len);
         // SAFETY: the vector has room for the view's length.
@@ -224,6 +261,17 @@ impl<'map, A: Readable> View<'map, A> {
     ///
     /// # Errors
     /// As [`copy_to`](Self::copy_to).
+    ///
+    /// ```
+    /// use mapwright_core::Map;
+    /// use std::cmp::Ordering;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"beta").unwrap();
+    /// let map = Map::open(&path)?;
+    /// assert_eq!(map.view().compare(b"alpha")?, Ordering::Greater);
+    /// assert_eq!(map.view().compare(b"beta and more")?, Ordering::Less);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compare(&self, other: &[u8]) -> Result<Ordering, Fault> {
         let common = self.len.min(other.len());
         let mut buffer = [0u8; 4096];
@@ -243,6 +291,16 @@ impl<'map, A: Readable> View<'map, A> {
     ///
     /// # Errors
     /// As [`copy_to`](Self::copy_to); a difference in length is no access at all.
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"magic, then the rest").unwrap();
+    /// let map = Map::open(&path)?;
+    /// assert!(map.view().sub(..5)?.equals(b"magic")?);
+    /// assert!(!map.view().equals(b"magic")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn equals(&self, other: &[u8]) -> Result<bool, Fault> {
         Ok(self.len == other.len() && self.compare(other)? == Ordering::Equal)
     }
@@ -259,6 +317,17 @@ impl<'map, A: Readable> View<'map, A> {
     ///
     /// # Panics
     /// Where `size` is 0.
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(10_000)?;
+    /// for (number, page) in (0u8..).zip(map.view().pieces(4096)) {
+    ///     page.fill(.., number)?;
+    /// }
+    /// assert_eq!(map.view().load::<u8>(9_999)?, 2);
+    /// assert_eq!(map.view().pieces(4096).len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pieces(&self, size: usize) -> Pieces<'map, A> {
         Pieces::new(*self, size)
     }
@@ -276,6 +345,16 @@ impl<A: Writable> View<'_, A> {
     /// # Errors
     /// `OutOfBounds` where the view ends before; else what the file says: `NoSpace` where the disk is full
     /// and the page was a hole. Bytes before the fault's offset were copied.
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// std::fs::write(&path, b"four words of text")?;
+    /// let map = Map::open_mut(&path)?;
+    /// map.view().copy_from(5, b"lines")?;
+    /// assert_eq!(std::fs::read(&path)?, b"four lines of text");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn copy_from(&self, offset: usize, buffer: &[u8]) -> Result<(), Fault> {
         self.check(offset, buffer.len())?;
@@ -306,6 +385,14 @@ impl<A: Writable> View<'_, A> {
     ///
     /// # Errors
     /// As [`copy_from`](Self::copy_from).
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(8)?;
+    /// map.view().fill(2..5, b'x')?;
+    /// assert_eq!(map.view().to_vec()?, b"\0\0xxx\0\0\0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fill(&self, range: impl RangeBounds<usize>, byte: u8) -> Result<(), Fault> {
         let span = Span::within(range, self.len)?;
         let base = self.base();

@@ -65,6 +65,17 @@ impl<'needle> Finder<'needle> {
     /// # Errors
     /// What the file says where it can no longer be read, unless the literal was found before that place;
     /// `OutOfBounds` where `from` lies beyond the end.
+    ///
+    /// ```
+    /// # use mapwright_core::{Finder, Map};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"one fish two fish").unwrap();
+    /// let map = Map::open(&path)?;
+    /// let fish = Finder::new(b"fish");
+    /// assert_eq!(fish.find(map.view(), 5)?, Some(13));
+    /// assert_eq!(fish.find(map.view(), 14)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn find<A: Readable>(&self, view: View<'_, A>, from: usize) -> Result<Option<usize>, Fault> {
         view.check(from, 0)?;
         let length = self.needle.len();
@@ -88,6 +99,16 @@ impl<'needle> Finder<'needle> {
     }
 
     /// Finds all occurrences, which may overlap.
+    ///
+    /// ```
+    /// # use mapwright_core::{Finder, Map};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"banana").unwrap();
+    /// let map = Map::open(&path)?;
+    /// let places: Vec<usize> = Finder::new(b"ana").find_all(map.view()).collect::<Result<_, _>>()?;
+    /// assert_eq!(places, [1, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn find_all<'map, A: Readable>(&self, view: View<'map, A>) -> Matches<'map, 'needle, A> {
         Matches { finder: self.clone(), view, from: Some(0) }
     }
@@ -154,6 +175,17 @@ impl<'needle> Finder<'needle> {
 }
 
 /// The occurrences of a literal in a view; made by [`Finder::find_all`]. Ends after the first fault.
+///
+/// ```
+/// # use mapwright_core::{Finder, Map};
+/// # let path = tempfile::NamedTempFile::new().unwrap();
+/// # std::fs::write(&path, b"a,b,c\n").unwrap();
+/// let map = Map::open(&path)?;
+/// let mut commas = Finder::new(b",").find_all(map.view());
+/// assert_eq!(commas.next().transpose()?, Some(1));
+/// assert_eq!(commas.count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Matches<'map, 'needle, A: Access> {
     finder: Finder<'needle>,
@@ -177,6 +209,17 @@ impl<A: Readable> View<'_, A> {
     ///
     /// # Errors
     /// What the file says where it can no longer be read, unless the literal was found before that place.
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"four words of text").unwrap();
+    /// let map = Map::open(&path)?;
+    /// assert_eq!(map.view().find(b"words")?, Some(5));
+    /// assert_eq!(map.view().find_byte(b' ')?, Some(4));
+    /// assert_eq!(map.view().find(b"verse")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn find(&self, needle: &[u8]) -> Result<Option<usize>, Fault> {
         Finder::new(needle).find(*self, 0)
     }

@@ -49,6 +49,16 @@ impl<A: Readable> View<'_, A> {
     ///
     /// # Panics
     /// Where the two slices differ in length.
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(4096)?;
+    /// map.view().store_slice(0, &[10u64, 11, 12, 13])?;
+    /// let mut out = [0u64; 3];
+    /// map.view().load_many(&[24, 0, 8], &mut out)?;
+    /// assert_eq!(out, [13, 10, 11]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load_many<T: FromBytes>(&self, offsets: &[usize], out: &mut [T]) -> Result<(), Fault> {
         assert_eq!(offsets.len(), out.len(), "as many values as offsets");
         let Some(&highest) = offsets.iter().max() else { return Ok(()) };
@@ -79,6 +89,17 @@ impl<A: Readable> View<'_, A> {
     ///
     /// # Errors
     /// As [`copy_to`](Self::copy_to).
+    ///
+    /// ```
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, [1u16, 2, 3, 4].map(u16::to_ne_bytes).concat()).unwrap();
+    /// let map = Map::open(&path)?;
+    /// let mut samples = [0u16; 2];
+    /// map.view().load_slice(4, &mut samples)?;
+    /// assert_eq!(samples, [3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load_slice<T: FromBytes + IntoBytes>(&self, offset: usize, out: &mut [T]) -> Result<(), Fault> {
         self.copy_to(offset, out.as_mut_bytes())
     }
@@ -131,6 +152,14 @@ impl<A: Writable> View<'_, A> {
     ///
     /// # Errors
     /// As [`copy_from`](Self::copy_from).
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// map.view().store(8, 0x0102_0304_u32.to_be())?;
+    /// assert_eq!(map.view().load::<[u8; 4]>(8)?, [1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn store<T: IntoBytes + Immutable>(&self, offset: usize, value: T) -> Result<(), Fault> {
         self.check(offset, size_of::<T>())?;
@@ -147,6 +176,14 @@ impl<A: Writable> View<'_, A> {
     ///
     /// # Errors
     /// As [`copy_from`](Self::copy_from).
+    ///
+    /// ```
+    /// # use mapwright_core::MapOptions;
+    /// let map = MapOptions::new().shared_memory(64)?;
+    /// map.view().store_slice(16, &[1.5f64, 2.5])?;
+    /// assert_eq!(map.view().load::<f64>(24)?, 2.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn store_slice<T: IntoBytes + Immutable>(&self, offset: usize, values: &[T]) -> Result<(), Fault> {
         self.copy_from(offset, values.as_bytes())
     }

@@ -39,6 +39,16 @@ impl<T: Plain> MapVec<T> {
     /// Where the disk has no room, or a new file cannot take the old one's place (see
     /// [`SortInto`](crate::SortInto)). The array is as it was then, unless it was told to sort into the same
     /// file.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[3, 1, 2])?;
+    /// array.sort()?;
+    /// assert_eq!(array.to_vec(..)?, [1, 2, 3]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort(&mut self) -> Result<()>
     where
         T: Ord,
@@ -50,6 +60,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`sort`](Self::sort).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<f64>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1.5, -2.0, 0.0])?;
+    /// array.sort_by(|a, b| b.total_cmp(a))?;
+    /// assert_eq!(array.to_vec(..)?, [1.5, 0.0, -2.0]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort_by(&mut self, compare: impl FnMut(&T, &T) -> Ordering) -> Result<()> {
         self.sort_with(Stability::Stable, compare)
     }
@@ -58,6 +78,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`sort`](Self::sort).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut pairs = MapVec::<[u32; 2]>::create(folder.path().join("pairs"))?;
+    /// pairs.extend_from_slice(&[[2, 0], [1, 1], [2, 2]])?;
+    /// pairs.sort_by_key(|pair| pair[0])?;
+    /// assert_eq!(pairs.to_vec(..)?, [[1, 1], [2, 0], [2, 2]]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort_by_key<K: Ord>(&mut self, mut key: impl FnMut(&T) -> K) -> Result<()> {
         self.sort_by(|one, other| key(one).cmp(&key(other)))
     }
@@ -67,6 +97,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`sort`](Self::sort).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<u32>::create(folder.path().join("array"))?;
+    /// array.extend((0..1000).rev())?;
+    /// array.sort_unstable()?;
+    /// assert_eq!(array.get(0)?, 0);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort_unstable(&mut self) -> Result<()>
     where
         T: Ord,
@@ -78,6 +118,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`sort`](Self::sort).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<f64>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[1.5, -2.0, 0.0])?;
+    /// array.sort_unstable_by(f64::total_cmp)?;
+    /// assert_eq!(array.to_vec(..)?, [-2.0, 0.0, 1.5]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort_unstable_by(&mut self, compare: impl FnMut(&T, &T) -> Ordering) -> Result<()> {
         self.sort_with(Stability::Unstable, compare)
     }
@@ -86,6 +136,16 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`sort`](Self::sort).
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut array = MapVec::<i32>::create(folder.path().join("array"))?;
+    /// array.extend_from_slice(&[-3, 1, 2])?;
+    /// array.sort_unstable_by_key(|value| value.abs())?;
+    /// assert_eq!(array.to_vec(..)?, [1, 2, -3]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn sort_unstable_by_key<K: Ord>(&mut self, mut key: impl FnMut(&T) -> K) -> Result<()> {
         self.sort_unstable_by(|one, other| key(one).cmp(&key(other)))
     }
