@@ -2,7 +2,7 @@
 
 use crate::support::process::{self, Ended, Parent};
 use crate::support::suite::{role, suite};
-use crate::support::{fork, scratch};
+use crate::support::{fork, own_maps, scratch};
 use mapwright::{FaultKind, ForkPolicy, Map, MapOptions, Memory, mapped_here};
 use std::fs::File;
 use std::sync::atomic::Ordering;
@@ -144,20 +144,12 @@ fn large_map_is_unmapped_in_the_child(_parent: &mut Parent) {
     let ended = fork::run(|| {
         let place = large.as_ref().unwrap().as_ptr().addr();
         drop(large.take());
-        crate::support::watchdog::until("the child has unmapped the range", || !is_mapped(place));
+        crate::support::watchdog::until("the child has unmapped the range", || {
+            !own_maps::is_any_in(&(place..place + 1))
+        });
     });
     assert_eq!(ended, OK);
     large.unwrap().view().store(0, 1u8).unwrap();
-}
-
-/// Whether this process has anything at an address.
-fn is_mapped(address: usize) -> bool {
-    std::fs::read_to_string("/proc/self/maps").unwrap().lines().any(|line| {
-        let (start, rest) = line.split_once('-').unwrap();
-        let end = rest.split(' ').next().unwrap();
-        let number = |text| usize::from_str_radix(text, 16).unwrap();
-        (number(start)..number(end)).contains(&address)
-    })
 }
 
 fn grandchildren_too(_parent: &mut Parent) {

@@ -10,6 +10,7 @@
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
+mod background;
 mod bad_input;
 mod cache;
 mod devices;
@@ -23,6 +24,7 @@ mod io_errors;
 mod kills;
 mod maps;
 mod memory;
+mod options;
 mod program;
 mod signals;
 mod support;
@@ -45,6 +47,8 @@ const SUITES: &[Suite] = &[
     devices::SUITE,
     cache::SUITE,
     memory::SUITE,
+    options::SUITE,
+    background::SUITE,
     frozen::SUITE,
     maps::SUITE,
     maps::private::SUITE,

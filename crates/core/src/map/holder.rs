@@ -5,11 +5,12 @@
 
 #![allow(unsafe_code, reason = "takes regions out of their counts; listed in docs/SOUNDNESS.md")]
 
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use super::region::Region;
+use super::region::{Region, Release};
 
 /// Owns a region; hands out counts of it to helpers, and to nobody else.
 #[derive(Debug)]
@@ -54,11 +55,23 @@ impl Holder {
     /// Takes the region out, alone.
     pub(crate) fn into_region(self) -> Region {
         self.wait_for_helpers();
-        match Arc::try_unwrap(self.0) {
+        let holder = ManuallyDrop::new(self);
+        // SAFETY: the holder is not dropped, so what is read here is read once.
+        let region = unsafe { std::ptr::read(&raw const holder.0) };
+        match Arc::try_unwrap(region) {
             Ok(region) => region,
             // SAFETY: a parent's helper holds a count that will never be given back: nobody else reads the
             // region, and the copy in the shared block is leaked, not dropped.
             Err(leaked) => unsafe { std::ptr::read(Arc::into_raw(leaked)) },
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // Whoever lets go last unmaps, and that must not be a helper later on.
+        if self.0.release() == Release::Now {
+            self.wait_for_helpers();
         }
     }
 }
