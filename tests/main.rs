@@ -10,6 +10,7 @@
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
+mod atomics;
 mod background;
 mod bad_input;
 mod cache;
@@ -37,6 +38,7 @@ use support::suite::Suite;
 const SUITES: &[Suite] = &[
     infrastructure::SUITE,
     support::failing_fs::SUITE,
+    atomics::SUITE,
     truncation::SUITE,
     full_disk::SUITE,
     io_errors::SUITE,
