@@ -19,6 +19,7 @@ mod files;
 mod forks;
 mod frozen;
 mod full_disk;
+mod huge;
 mod infrastructure;
 mod intent;
 mod io_errors;
@@ -49,6 +50,7 @@ const SUITES: &[Suite] = &[
     devices::SUITE,
     cache::SUITE,
     memory::SUITE,
+    huge::SUITE,
     options::SUITE,
     background::SUITE,
     frozen::SUITE,
