@@ -2,7 +2,7 @@
 
 use crate::support::process::{self, Ended, Parent};
 use crate::support::suite::{role, suite};
-use crate::support::{fork, scratch};
+use crate::support::{fork, own_maps, scratch};
 use mapwright::{Advice, ErrorKind, FaultKind, ForkPolicy, Map, MapOptions, Memory, mapped_here};
 use std::fs::File;
 use std::sync::atomic::Ordering;
@@ -70,7 +70,8 @@ fn map_that_is_not_inherited_is_gone(_parent: &mut Parent) {
     assert_eq!(map.view().load::<u8>(4096).unwrap(), 7);
 }
 
-/// Where the parent's map is, nothing of the child's may come to lie: a view that was inherited would reach it.
+/// Where the parent's map is, nothing of the child's may come to lie: a view that was inherited would reach
+/// it.
 fn child_never_maps_or_unmaps_where_it_did_not_inherit(_parent: &mut Parent) {
     let map = MapOptions::new().fork(ForkPolicy::DontFork).shared_memory(1 << 20).unwrap();
     let part = MapOptions::new().shared_memory(1 << 20).unwrap();
@@ -85,7 +86,7 @@ fn child_never_maps_or_unmaps_where_it_did_not_inherit(_parent: &mut Parent) {
         assert_eq!(part.view().load::<u8>(4096).unwrap_err().kind(), FaultKind::Gone);
         assert_eq!(part.view().load::<u8>(8192).unwrap(), 0);
         drop(map.take());
-        assert!(is_mapped(place), "the child has unmapped what is not its own");
+        assert!(own_maps::at(place).is_some(), "the child has unmapped what is not its own");
     });
     assert_eq!(ended, OK);
     map.unwrap().view().fill(.., 1).unwrap();
@@ -105,7 +106,7 @@ fn holes_are_where_the_maps_are(_parent: &mut Parent) {
     let was = gone.as_ptr().addr();
     gone.close().unwrap();
     drop(left);
-    let is_free = !is_mapped(was);
+    let is_free = own_maps::at(was).is_none();
     let ended = fork::run(|| {
         assert_eq!(moved.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
         assert_eq!(right.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
@@ -179,20 +180,12 @@ fn large_map_is_unmapped_in_the_child(_parent: &mut Parent) {
     let ended = fork::run(|| {
         let place = large.as_ref().unwrap().as_ptr().addr();
         drop(large.take());
-        crate::support::watchdog::until("the child has unmapped the range", || !is_mapped(place));
+        crate::support::watchdog::until("the child has unmapped the range", || {
+            !own_maps::is_any_in(&(place..place + 1))
+        });
     });
     assert_eq!(ended, OK);
     large.unwrap().view().store(0, 1u8).unwrap();
-}
-
-/// Whether this process has anything at an address.
-fn is_mapped(address: usize) -> bool {
-    std::fs::read_to_string("/proc/self/maps").unwrap().lines().any(|line| {
-        let (start, rest) = line.split_once('-').unwrap();
-        let end = rest.split(' ').next().unwrap();
-        let number = |text| usize::from_str_radix(text, 16).unwrap();
-        (number(start)..number(end)).contains(&address)
-    })
 }
 
 fn grandchildren_too(_parent: &mut Parent) {

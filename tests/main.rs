@@ -10,6 +10,8 @@
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
+mod atomics;
+mod background;
 mod bad_input;
 mod cache;
 mod devices;
@@ -17,12 +19,14 @@ mod files;
 mod forks;
 mod frozen;
 mod full_disk;
+mod huge;
 mod infrastructure;
 mod intent;
 mod io_errors;
 mod kills;
 mod maps;
 mod memory;
+mod options;
 mod program;
 mod signals;
 mod support;
@@ -35,6 +39,7 @@ use support::suite::Suite;
 const SUITES: &[Suite] = &[
     infrastructure::SUITE,
     support::failing_fs::SUITE,
+    atomics::SUITE,
     truncation::SUITE,
     full_disk::SUITE,
     io_errors::SUITE,
@@ -45,6 +50,9 @@ const SUITES: &[Suite] = &[
     devices::SUITE,
     cache::SUITE,
     memory::SUITE,
+    huge::SUITE,
+    options::SUITE,
+    background::SUITE,
     frozen::SUITE,
     maps::SUITE,
     maps::private::SUITE,

@@ -3,6 +3,7 @@
 
 use crate::support::huge_pool::{HUGE, HugePool};
 use crate::support::mount::Mount;
+use crate::support::own_maps;
 use crate::support::process::{Parent, Process};
 use crate::support::scratch;
 use crate::support::skip::{Need, Skip};
@@ -109,25 +110,14 @@ fn file_of_huge_pages_is_mapped_at_any_offset() -> Verdict {
     Ok(())
 }
 
-/// The kernel's own count of a mapping's bytes in transparent huge pages, and of all that are in memory.
-fn counted_by_the_kernel(address: usize) -> (usize, usize) {
-    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut lines = smaps.lines().skip_while(|line| !line.starts_with(&format!("{address:x}-"))).skip(1);
-    let mut field = |name: &str| {
-        let line = lines.find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
-    };
-    let resident = field("Rss:");
-    (field("AnonHugePages:"), resident)
-}
-
 fn transparent_huge_pages_are_counted_as_the_kernel_counts_them() {
     // A guard on either side: the kernel must not merge it with a neighbour.
     let of = |wanted: HugePages| {
         let mut memory: Memory = MapOptions::new().huge_pages(wanted).guard(4096).memory(8 * HUGE).unwrap();
         memory.fill(7);
         let report: HugeReport = memory.huge_pages().unwrap();
-        let counted = counted_by_the_kernel(memory.as_ptr().addr());
+        let counted = own_maps::at(memory.as_ptr().addr()).unwrap();
+        let counted = (counted.bytes("AnonHugePages"), counted.bytes("Rss"));
         assert_eq!((report.huge_bytes, report.resident_bytes), counted, "{report:?}");
         println!("  {wanted:?}: {report}");
         report

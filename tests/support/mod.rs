@@ -6,6 +6,7 @@ pub(crate) mod fork;
 pub(crate) mod huge_pool;
 pub(crate) mod loop_device;
 pub(crate) mod mount;
+pub(crate) mod own_maps;
 pub(crate) mod page_cache;
 pub(crate) mod plain_map;
 pub(crate) mod process;

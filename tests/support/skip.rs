@@ -33,6 +33,10 @@ pub(crate) enum Need {
     Verity,
     /// A processor that runs our code itself: an emulator cannot be traced.
     Ptrace,
+    /// Memory that may be promised to more than have it: `vm.overcommit_memory` other than 2.
+    Overcommit,
+    /// Bringing memory in without touching it (`MADV_POPULATE_WRITE`, Linux 5.14).
+    Populate,
     /// A loop device, and `mkfs.xfs` with the kernel's xfs.
     Xfs,
 }
@@ -51,6 +55,8 @@ impl fmt::Display for Need {
             Self::Mseal => "mseal",
             Self::Verity => "verity",
             Self::Ptrace => "ptrace",
+            Self::Overcommit => "overcommit",
+            Self::Populate => "populate",
             Self::Xfs => "xfs",
         })
     }

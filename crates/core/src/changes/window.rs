@@ -1,4 +1,5 @@
-//! A passing look at a part of a file: mapped to ask the kernel about it. What its bytes are is nobody's business.
+//! A passing look at a part of a file: mapped to ask the kernel about it. What its bytes are is nobody's
+//! business.
 
 #![allow(unsafe_code, reason = "maps, asks and unmaps a range of its own; listed in docs/SOUNDNESS.md")]
 

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use super::region::Region;
+use super::region::{Region, Release};
 
 /// Owns a region; hands out counts of it to helpers, and to nobody else.
 #[derive(Debug)]
@@ -55,9 +55,9 @@ impl Holder {
     /// Takes the region out, alone.
     pub(crate) fn into_region(self) -> Region {
         self.wait_for_helpers();
-        let mut holder = ManuallyDrop::new(self);
-        // SAFETY: the holder is never dropped, so its count is taken once.
-        let region = unsafe { std::ptr::read(&raw mut holder.0) };
+        let holder = ManuallyDrop::new(self);
+        // SAFETY: the holder is not dropped, so what is read here is read once.
+        let region = unsafe { std::ptr::read(&raw const holder.0) };
         match Arc::try_unwrap(region) {
             Ok(region) => region,
             // SAFETY: a parent's helper holds a count that will never be given back: nobody else reads the
@@ -69,7 +69,10 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        if Arc::strong_count(&self.0) > 1 && self.has_helpers_here() {
+        if self.release() == Release::Now {
+            // Whoever lets go last unmaps, and that must not be a helper later on.
+            self.wait_for_helpers();
+        } else if Arc::strong_count(&self.0) > 1 && self.has_helpers_here() {
             // The last helper unmaps, and soon; whoever needs the range gone waits for that.
             self.stop_helpers();
             self.announce_end();

@@ -371,3 +371,37 @@ impl<A: Access> Map<A> {
         (self.region.into_region(), self.lock)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both through the descriptor: what a private slice holds never gets there.
+    #[test]
+    fn what_is_written_through_a_mutable_slice_goes_where_the_map_stores() {
+        use std::os::unix::fs::FileExt;
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7; 10_000], 0).unwrap();
+        let mut shared = MapOptions::new().offset(100).map_mut(&file).unwrap();
+        let mut private = MapOptions::new().offset(100).map_copy(&file).unwrap();
+        // SAFETY: nobody else uses these bytes, and nobody shortens the file.
+        let slice = unsafe { private.as_mut_slice() };
+        assert_eq!((slice.len(), slice[0], slice[9_899]), (9_900, 7, 7));
+        slice[..5_000].fill(1);
+        // SAFETY: as above; the private slice is not used any more.
+        let slice = unsafe { shared.as_mut_slice() };
+        assert_eq!((slice.len(), slice[0]), (9_900, 7));
+        slice[9_000..].fill(2);
+        let mut stored = [0; 10_000];
+        file.read_exact_at(&mut stored, 0).unwrap();
+        assert!(stored[..9_100] == [7; 9_100] && stored[9_100..] == [2; 900]);
+        assert_eq!((private.view().load::<u8>(0).unwrap(), shared.view().load::<u8>(0).unwrap()), (1, 7));
+        // SAFETY: nobody writes any more, and nobody shortens the file.
+        assert_eq!(unsafe { shared.as_slice() }[9_899], 2);
+        // SAFETY: as above.
+        assert_eq!(unsafe { private.as_slice() }[4_999], 1);
+        let mut empty = MapOptions::new().offset(10_000).map_mut(&file).unwrap();
+        // SAFETY: an empty map has no bytes that others could use.
+        assert!(unsafe { empty.as_mut_slice() }.is_empty());
+    }
+}

@@ -78,9 +78,9 @@ impl<A: Access> Map<A> {
         let lock = self.lock.take();
         let region = self.exclusive();
         let (before, owned, len, unit) = (region.before(), region.owned(), region.len(), region.unit());
-        // By the address: behind a guard the distance from the base says nothing about huge pages.
-        let is_boundary = |cut: &usize| (region.base().addr().get() + cut).is_multiple_of(unit);
-        let cut = before.checked_add(at).filter(|&cut| at <= len && cut <= owned).filter(is_boundary);
+        // By the address, which is aligned; a guard before it need not be a multiple of a huge page.
+        let is_boundary = |cut: usize| owned == 0 || (region.base().addr().get() + cut).is_multiple_of(unit);
+        let cut = before.checked_add(at).filter(|&cut| at <= len && cut <= owned && is_boundary(cut));
         let Some(cut) = cut else {
             let why = format!("{at} is not a page boundary inside of {len} bytes (pages of {unit} bytes)");
             return Err(Error::new(ErrorKind::InvalidInput, "split", "a map", why));

@@ -140,7 +140,82 @@ impl<A: Access> Map<A> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{MapOptions, Span};
+    use crate::sys::page;
+    use crate::{CopyOnWrite, Executable, Map, MapOptions, Memory, Span};
+    use std::io::Write;
+
+    /// A function of no arguments that returns this number, as the processor reads it.
+    fn returning(number: u16) -> Vec<u8> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            // mov eax, number; ret
+            [&[0xB8][..], &u32::from(number).to_le_bytes(), &[0xC3]].concat()
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            // movz w0, #number; ret
+            [0x5280_0000 | (u32::from(number) << 5), 0xD65F_03C0].map(u32::to_le_bytes).concat()
+        }
+    }
+
+    /// Calls what stands at an offset.
+    fn call(map: &Map<Executable>, offset: usize) -> u32 {
+        assert!(offset < map.len());
+        let place = map.as_ptr().wrapping_add(offset);
+        // SAFETY: the tests put a function of this type there.
+        let function = unsafe { std::mem::transmute::<*const u8, extern "C" fn() -> u32>(place) };
+        function()
+    }
+
+    /// What `/proc/self/maps` says that the pages at an address allow.
+    fn allowed(address: usize) -> String {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let found = maps.lines().find(|line| {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let number = |text| usize::from_str_radix(text, 16).unwrap();
+            (number(start)..number(end)).contains(&address)
+        });
+        found.unwrap().split(' ').nth(1).unwrap().to_owned()
+    }
+
+    /// Two functions, one of them on the second page.
+    fn file() -> std::fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut code = returning(1234);
+        code.resize(page::size() + 16, 0);
+        code.extend(returning(777));
+        file.write_all(&code).unwrap();
+        file
+    }
+
+    #[test]
+    fn functions_in_a_file_are_run_and_changed_and_run_again() {
+        let second = page::size() + 16;
+        let map: Map<Executable> = MapOptions::new().map_exec(file()).unwrap();
+        let address = map.as_ptr().addr();
+        assert_eq!((call(&map, 0), call(&map, second)), (1234, 777));
+        assert_eq!(allowed(address), "r-xp");
+        let map: Map<CopyOnWrite> = map.into_copy_on_write().unwrap();
+        assert_eq!(allowed(address), "rw-p");
+        map.view().copy_from(second, &returning(4321)).unwrap();
+        let map = map.into_executable().unwrap();
+        assert_eq!((map.as_ptr().addr(), allowed(address)), (address, "r-xp".to_owned()));
+        assert_eq!((call(&map, 0), call(&map, second)), (1234, 4321));
+    }
+
+    #[test]
+    fn functions_in_memory_are_run_and_changed_and_run_again() {
+        let mut memory = Memory::new(2 * page::size()).unwrap();
+        for number in [1, 2, 40_000] {
+            let code = returning(number);
+            memory[..code.len()].copy_from_slice(&code);
+            let map = memory.into_executable().unwrap();
+            assert_eq!((call(&map, 0), allowed(map.as_ptr().addr())), (number.into(), "r-xp".to_owned()));
+            memory = map.into_memory().unwrap();
+            assert_eq!(allowed(memory.as_ptr().addr()), "rw-p");
+        }
+    }
 
     #[test]
     fn what_was_written_before_it_was_made_executable_is_what_is_read() {
