@@ -31,7 +31,7 @@ mod seal;
 mod sparse;
 mod states;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod window;
 
 pub use advice::Advice;
