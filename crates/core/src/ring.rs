@@ -4,8 +4,8 @@
 //! the buffers never belong to the caller: a [`Reader`] owns one block of memory cut into slots, shows a slot
 //! only after its read has completed, and waits for all reads in flight before it lets the memory go.
 //!
-//! Neighbours: `intent::stream`, `intent::gather` and `intent::queue` decide what to read. Deliberately absent: writes, and
-//! registered buffers (measured: no gain beyond noise).
+//! Neighbours: `intent::stream`, `intent::gather` and `intent::queue` decide what to read. Deliberately
+//! absent: writes, and registered buffers (measured: no gain beyond noise).
 
 #![allow(unsafe_code, reason = "hands buffers to the kernel; listed in docs/SOUNDNESS.md")]
 
