@@ -3,8 +3,10 @@
 use crate::support::failing_fs::{FailingFs, Operation, When};
 use crate::support::scratch;
 use crate::support::suite::{Verdict, suite};
-use mapwright::{ErrorKind, FaultKind, Map, MapOptions, Populate};
+use mapwright::{DirectOptions, ErrorKind, FaultKind, Map, MapOptions, Populate};
+use std::fs::File;
 use std::io::Read;
+use std::ops::ControlFlow;
 
 suite!(
     tests: [
@@ -15,6 +17,7 @@ suite!(
         page_that_becomes_readable_is_read,
         populating_what_cannot_be_read_is_an_error,
         search_finds_what_lies_before_the_unreadable_page,
+        direct_reads_in_flight_fail_with_their_offset,
         unplugged_device_is_a_fault,
         failed_write_back_is_an_error_of_flush,
     ],
@@ -116,6 +119,35 @@ fn search_finds_what_lies_before_the_unreadable_page() -> Verdict {
     assert_eq!(map.view().find(&pattern[before..BAD]).unwrap(), Some(before));
     let fault = map.view().find(&pattern[BAD..BAD + 64]).unwrap_err();
     assert_eq!((fault.kind(), fault.offset()), (FaultKind::Io, BAD));
+    Ok(())
+}
+
+fn direct_reads_in_flight_fail_with_their_offset() -> Verdict {
+    let fs = half_bad()?;
+    let mut queue = DirectOptions::new().depth(8).open(File::open(fs.file()).unwrap()).unwrap();
+    let pattern = scratch::pattern(LENGTH);
+    let blocks = |to: usize| (0..u64::try_from(to / 4096).unwrap()).map(|block| block * 4096);
+    let (mut good, bad) = (0, u64::try_from(BAD).unwrap());
+    let error = queue
+        .read(blocks(LENGTH), |offset, bytes| {
+            let from = usize::try_from(offset).unwrap();
+            assert!(offset < bad && bytes == &pattern[from..from + 4096], "{offset}");
+            good += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Io, Some(libc::EIO)), "{error}");
+    let named = (BAD..LENGTH).step_by(4096).any(|at| error.to_string().contains(&format!("byte {at}:")));
+    assert!(named && good <= BAD / 4096, "{error}; {good} were good");
+
+    // Reads that were in flight when the first one failed are not in the way of later ones.
+    let mut good = 0;
+    let count = |_, bytes: &[u8]| {
+        good += bytes.len();
+        ControlFlow::Continue(())
+    };
+    queue.read(blocks(BAD), count).unwrap();
+    assert_eq!(good, BAD);
     Ok(())
 }
 

@@ -13,8 +13,9 @@ Sizes are written like 4096, 64K, 1.5GiB; ranges like 0-64K (without its end), 1
 Data goes to stdout, progress and messages to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done.")]
 pub(crate) struct CommandLine {
-    /// When to use colour; NO_COLOR is obeyed too.
+    /// When to use colour: auto (on a terminal, and NO_COLOR is obeyed), always or never.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Everywhere")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     pub(crate) color: Color,
     /// Draw with ASCII characters only.
     #[arg(long, global = true, help_heading = "Everywhere")]
@@ -41,11 +42,8 @@ pub(crate) enum Command {
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal.
     Auto,
-    /// Also into files and pipes.
     Always,
-    /// Never.
     Never,
 }
 

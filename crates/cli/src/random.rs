@@ -2,6 +2,7 @@
 
 /// A small generator (SplitMix64): what follows cannot be guessed by read-ahead, and every run can be
 /// repeated.
+#[derive(Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {

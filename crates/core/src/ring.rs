@@ -4,8 +4,8 @@
 //! the buffers never belong to the caller: a [`Reader`] owns one block of memory cut into slots, shows a slot
 //! only after its read has completed, and waits for all reads in flight before it lets the memory go.
 //!
-//! Neighbours: `intent::stream` and `intent::gather` decide what to read. Deliberately absent: writes, and
-//! registered buffers (measured: no gain beyond noise).
+//! Neighbours: `intent::stream`, `intent::gather` and `intent::queue` decide what to read. Deliberately
+//! absent: writes, and registered buffers (measured: no gain beyond noise).
 
 #![allow(unsafe_code, reason = "hands buffers to the kernel; listed in docs/SOUNDNESS.md")]
 
@@ -173,6 +173,17 @@ impl Reader {
         self.slots[slot] = Slot::Free;
     }
 
+    /// Waits for all reads in flight, and frees every slot. A child has nothing to wait for.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        if self.is_here() {
+            while self.in_flight > 0 {
+                self.submit(self.in_flight)?;
+            }
+            self.slots.fill(Slot::Free);
+        }
+        Ok(())
+    }
+
     fn slot_start(&self, slot: usize) -> NonNull<u8> {
         assert!(slot < self.slots.len());
         // SAFETY: the memory holds slots * slot_len bytes.
@@ -196,13 +207,10 @@ impl Drop for Reader {
             // The reads are the parent's, and so are their completions: taking one would leave it waiting.
             return;
         }
-        while self.in_flight > 0 {
-            if self.submit(self.in_flight).is_err() {
-                // The kernel may still write: the memory can never be reused.
-                std::mem::forget(self.memory.take());
-                std::mem::forget(self.ring.take());
-                return;
-            }
+        if self.settle().is_err() {
+            // The kernel may still write: the memory can never be reused.
+            std::mem::forget(self.memory.take());
+            std::mem::forget(self.ring.take());
         }
     }
 }

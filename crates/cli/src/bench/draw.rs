@@ -1,10 +1,14 @@
 //! The report as text: a bar for each way, and one sentence.
 
-use super::run::{Field, Measurement, Order};
+use super::run::{Field, Measurement, Missing, Order};
 use super::ways::{BLOCK, Way};
 use super::{FieldReport, Report};
 use crate::ui::{Bar, Charset, Ink, Line, chart, words, wrapped};
 use crate::width::wide;
+
+/// What a reader of the figures may take for something else.
+const FOOT: &str = "plain mmap is a map without advice, read by the library's guarded copy; `mapwright bench \
+                    --help` says what each way is.";
 
 /// Draws everything.
 pub(super) fn report(name: &str, report: &Report, charset: Charset, width: usize) -> Vec<Line> {
@@ -21,9 +25,12 @@ pub(super) fn report(name: &str, report: &Report, charset: Charset, width: usize
         lines.push(Line::empty());
         lines.push(Line::of(Ink::Title, field.field.name()));
         lines.extend(ways(field, charset, width));
+        field.missing.iter().for_each(|way| lines.extend(missing(way, width)));
     }
     lines.push(Line::empty());
     lines.extend(wrapped(Ink::Plain, &report.verdict, width));
+    lines.push(Line::empty());
+    lines.extend(wrapped(Ink::Dim, FOOT, width));
     lines
 }
 
@@ -36,6 +43,15 @@ fn ways(field: &FieldReport, charset: Charset, width: usize) -> Vec<Line> {
         Bar { name: Line::of(text, way.way.name()).indented(2), ink, value: way.cost.speed(), facts }
     };
     chart(&field.ways.iter().map(bar).collect::<Vec<_>>(), charset, width)
+}
+
+/// A way that cannot be taken, and why.
+fn missing(missing: &Missing, width: usize) -> Vec<Line> {
+    let margin = Way::ALL.iter().map(|way| way.name().len()).max().unwrap_or(0) + 4;
+    let why = wrapped(Ink::Dim, &format!("not here: {}", missing.why), width.saturating_sub(margin));
+    let start = |index| if index == 0 { missing.way.name() } else { "" };
+    let line = |(index, why)| Line::from(start(index)).indented(2).padded(margin).and_line(why);
+    why.into_iter().enumerate().map(line).collect()
 }
 
 /// Bytes a second in order, blocks a second at random.
@@ -61,5 +77,24 @@ fn faults(way: &Measurement) -> String {
         (0, 0) => "no fault".to_owned(),
         (minor, 0) => words::counted(minor, "fault"),
         (minor, major) => format!("{}, {} wait", words::counted(minor + major, "fault"), words::count(major)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_is_missing_stands_where_its_bar_would_with_the_reason() {
+        let why = "cannot set up an io_uring queue: operation not permitted".to_owned();
+        let lines = missing(&Missing { way: Way::IoUring, why }, 50);
+        let plain: Vec<_> = lines.iter().map(Line::plain).collect();
+        assert_eq!(
+            plain,
+            [
+                "  io_uring    not here: cannot set up an io_uring",
+                "              queue: operation not permitted"
+            ]
+        );
     }
 }

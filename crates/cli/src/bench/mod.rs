@@ -19,11 +19,25 @@ use crate::disk::Disk;
 use crate::outcome::{Failure, Outcome};
 use crate::size;
 use crate::ui::{PathInJson, Progress, Screen, name};
-use run::{Field, Measurement};
+use run::{Field, Measurement, Missing};
 use ways::Subject;
+
+/// What each way is, for those who ask.
+const WAYS: &str = "\
+The ways, by calls of 1 MiB in order and of 4 KiB at random:
+  read(2)     through the page cache, one call after the other
+  plain mmap  a map without advice, touched as it comes; read by this library's
+              guarded copy, which costs what memcpy does and does not die of it
+              when the file is truncated
+  O_DIRECT    past the page cache, one call after the other
+  io_uring    past the page cache, 16 calls in flight in order, 64 at random
+  mapwright   a map, and the library is told what will be read: stream, gather
+From the disk, the file was evicted before each turn; from memory, it was read before, and maps are there \
+                    with their pages.";
 
 /// Read a file in every way there is, and say which is the fastest.
 #[derive(Debug, clap::Args)]
+#[command(after_help = WAYS)]
 pub(crate) struct Args {
     /// The file or block device to read. It is not written to, but evicted from memory several times.
     file: PathBuf,
@@ -69,6 +83,8 @@ struct FieldReport {
     #[serde(flatten)]
     field: Field,
     ways: Vec<Measurement>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
 }
 
 /// Measures.
@@ -80,7 +96,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     let mut chill = chill::Chill::default();
     for field in Field::ALL {
         let ways = run::measure(&subject, field, args.rounds, limit, &mut chill, &progress)?;
-        fields.push(FieldReport { field, ways });
+        fields.push(FieldReport { field, ways, missing: field.missing(&subject) });
     }
     drop(progress);
     let report = Report {

@@ -6,7 +6,7 @@ use mapwright::{Map, MapOptions, Memory, Populate};
 use serde::Serialize;
 
 use super::chill::Chill;
-use super::ways::{BLOCK, LARGEST, Subject, Way};
+use super::ways::{BLOCK, LARGEST, Subject, Tools, Way};
 use crate::measure::Cost;
 use crate::outcome::Failure;
 use crate::random::Random;
@@ -55,10 +55,23 @@ impl Field {
         }
     }
 
+    /// The ways that take part, but cannot.
+    pub(super) fn missing(self, subject: &Subject) -> Vec<Missing> {
+        let missing = |way| subject.forbids(way).map(|why| Missing { way, why });
+        Way::ALL.into_iter().filter(|&way| self.has(way)).filter_map(missing).collect()
+    }
+
     /// Whether a way takes part: those that read past the memory have shown already what they can.
     fn has(self, way: Way) -> bool {
         self.from == From::Disk || way.uses_memory()
     }
+}
+
+/// A way that cannot be taken here.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Missing {
+    pub(super) way: Way,
+    pub(super) why: String,
 }
 
 /// What a way achieved.
@@ -80,7 +93,8 @@ pub(super) fn measure(
     chill: &mut Chill,
     progress: &Progress,
 ) -> Result<Vec<Measurement>, Failure> {
-    let ways: Vec<Way> = Way::ALL.into_iter().filter(|&way| field.has(way) && subject.can(way)).collect();
+    let takes_part = |way: &Way| field.has(*way) && subject.forbids(*way).is_none();
+    let ways: Vec<Way> = Way::ALL.into_iter().filter(takes_part).collect();
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); ways.len()];
     // From memory, a map is what it is in a program that has been running for a while: there, with its pages.
     let kept = match field.from {
@@ -113,13 +127,15 @@ fn take_turn(
     round: u32,
     limit: Duration,
 ) -> Result<Cost, Failure> {
+    // Buffers and queues are there before the turn begins; maps are part of it, because their pages are.
+    let mut queue = way.queue(subject, field.order)?;
     let mut turn = Turn::new(round, limit, subject)?;
     let (cost, left_behind) = Cost::of(|| {
         let own = if kept.is_none() && way.maps() { Some(subject.map(&way.options())?) } else { None };
-        let map = kept.or(own.as_ref());
+        let tools = Tools { map: kept.or(own.as_ref()), queue: queue.as_mut() };
         match field.order {
-            Order::Sequential => way.in_order(subject, map, &mut turn)?,
-            Order::Random => way.at_random(subject, map, &mut turn)?,
+            Order::Sequential => way.in_order(subject, tools, &mut turn)?,
+            Order::Random => way.at_random(subject, tools, &mut turn)?,
         }
         // A plain map is unmapped before anything else is done; the library does that in the background.
         let left_behind = own.filter(|_| way == Way::Mapwright);
@@ -193,6 +209,12 @@ impl Turn {
     /// The next random place, or nothing where the turn is over.
     pub(super) fn next_place(&mut self) -> Option<u64> {
         if self.over { None } else { Some(self.random.below(self.enough / wide(BLOCK)) * wide(BLOCK)) }
+    }
+
+    /// Random places without an end; a turn takes only one such row.
+    pub(super) fn places(&self) -> impl Iterator<Item = u64> + use<> {
+        let (mut random, blocks) = (self.random.clone(), self.enough / wide(BLOCK));
+        std::iter::repeat_with(move || random.below(blocks) * wide(BLOCK))
     }
 
     fn count(&mut self, len: usize) -> bool {

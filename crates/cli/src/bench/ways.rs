@@ -2,14 +2,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use mapwright::{Map, MapOptions, Span, Unmap};
+use mapwright::{DirectOptions, DirectQueue, Map, MapOptions, Span, Unmap};
 use serde::Serialize;
 
-use super::run::Turn;
-use crate::outcome::Failure;
+use super::run::{Order, Turn};
+use crate::outcome::{Failure, reason};
 use crate::ui::quoted;
 use crate::width::{narrow, wide};
 
@@ -34,17 +35,20 @@ pub(super) const LARGEST: usize = TOGETHER * BLOCK;
 pub(super) enum Way {
     /// read(2) through the page cache.
     Read,
-    /// A map, touched as it comes.
+    /// A map without advice, touched as it comes.
     Mmap,
     /// Direct reads past the page cache, one after the other.
     Direct,
+    /// Direct reads, many in flight.
+    #[serde(rename = "io_uring")]
+    IoUring,
     /// The library: it is told what will be read.
     Mapwright,
 }
 
 impl Way {
     /// All of them, in the order in which they are shown.
-    pub(super) const ALL: [Self; 4] = [Self::Read, Self::Mmap, Self::Direct, Self::Mapwright];
+    pub(super) const ALL: [Self; 5] = [Self::Read, Self::Mmap, Self::Direct, Self::IoUring, Self::Mapwright];
 
     /// Its name.
     pub(super) const fn name(self) -> &'static str {
@@ -52,13 +56,14 @@ impl Way {
             Self::Read => "read(2)",
             Self::Mmap => "plain mmap",
             Self::Direct => "O_DIRECT",
+            Self::IoUring => "io_uring",
             Self::Mapwright => "mapwright",
         }
     }
 
     /// Whether it takes what is in memory from there.
     pub(super) const fn uses_memory(self) -> bool {
-        !matches!(self, Self::Direct)
+        !matches!(self, Self::Direct | Self::IoUring)
     }
 
     /// Whether it needs a map.
@@ -71,18 +76,31 @@ impl Way {
         MapOptions::new().unmap(if self == Self::Mmap { Unmap::AtOnce } else { Unmap::InBackground })
     }
 
+    /// Sets up what it needs beside a map.
+    pub(super) fn queue(self, subject: &Subject, order: Order) -> Result<Option<DirectQueue>, Failure> {
+        let options = match order {
+            Order::Sequential => DirectOptions::new().depth(16).block_len(PIECE),
+            Order::Random => DirectOptions::new().depth(64).block_len(BLOCK),
+        };
+        if self == Self::IoUring { Ok(Some(options.open(&subject.file)?)) } else { Ok(None) }
+    }
+
     /// Reads the subject from its beginning, for as long as the turn lasts.
     pub(super) fn in_order(
         self,
         subject: &Subject,
-        map: Option<&Map>,
+        tools: Tools<'_>,
         turn: &mut Turn,
     ) -> Result<(), Failure> {
         match self {
             Self::Read => subject.pread_in_order(&subject.file, turn),
             Self::Direct => subject.pread_in_order(subject.direct()?, turn),
+            Self::IoUring => {
+                let pieces = (0..subject.size).step_by(PIECE);
+                subject.read_queued(given(tools.queue), pieces, turn)
+            }
             Self::Mmap => {
-                let (view, mut at) = (given(map).view(), 0);
+                let (view, mut at) = (given(tools.map).view(), 0);
                 while at < view.len() {
                     let len = CHUNK.min(view.len() - at);
                     if turn.fill(len, |chunk| view.copy_to(at, chunk))? {
@@ -93,7 +111,7 @@ impl Way {
                 Ok(())
             }
             Self::Mapwright => {
-                let mut stream = given(map).view().stream();
+                let mut stream = given(tools.map).view().stream();
                 while let Some(chunk) = stream.next_chunk() {
                     if turn.took(chunk?) {
                         break;
@@ -108,21 +126,25 @@ impl Way {
     pub(super) fn at_random(
         self,
         subject: &Subject,
-        map: Option<&Map>,
+        tools: Tools<'_>,
         turn: &mut Turn,
     ) -> Result<(), Failure> {
         match self {
             Self::Read => subject.pread_at_random(&subject.file, turn),
             Self::Direct => subject.pread_at_random(subject.direct()?, turn),
+            Self::IoUring => {
+                let places = turn.places();
+                subject.read_queued(given(tools.queue), places, turn)
+            }
             Self::Mmap => {
-                let view = given(map).view();
+                let view = given(tools.map).view();
                 while let Some(at) = turn.next_place() {
                     turn.fill(BLOCK, |block| view.copy_to(narrow(at), block))?;
                 }
                 Ok(())
             }
             Self::Mapwright => {
-                let view = given(map).view();
+                let view = given(tools.map).view();
                 loop {
                     let places = (0..TOGETHER).map_while(|_| turn.next_place());
                     let spans: Vec<Span> = places.filter_map(|at| Span::new(narrow(at), BLOCK)).collect();
@@ -137,15 +159,22 @@ impl Way {
     }
 }
 
-/// The map of a way that needs one.
-fn given(map: Option<&Map>) -> &Map {
-    map.expect("a way that maps is given a map")
+/// What a way works with, as far as it needs it.
+pub(super) struct Tools<'a> {
+    pub(super) map: Option<&'a Map>,
+    pub(super) queue: Option<&'a mut DirectQueue>,
+}
+
+fn given<T>(tool: Option<T>) -> T {
+    tool.expect("a way is given what it needs")
 }
 
 /// The file that is read.
 pub(super) struct Subject {
     file: File,
     direct: io::Result<File>,
+    /// Why there can be no queue of direct reads.
+    queue: Option<String>,
     size: u64,
     path: String,
 }
@@ -169,7 +198,8 @@ impl Subject {
             return Err(Failure::new(what).advice("name a file of at least some megabytes"));
         }
         let direct = OpenOptions::new().read(true).custom_flags(direct_flag()).open(path);
-        Ok(Self { file, direct, size, path: quoted })
+        let queue = DirectQueue::open(&file).err().map(|error| error.to_string());
+        Ok(Self { file, direct, queue, size, path: quoted })
     }
 
     /// How much of it is read.
@@ -182,9 +212,16 @@ impl Subject {
         &self.file
     }
 
-    /// Whether a way can read it at all.
-    pub(super) const fn can(&self, way: Way) -> bool {
-        !matches!(way, Way::Direct) || self.direct.is_ok()
+    /// Why a way cannot read it at all, where that is so.
+    pub(super) fn forbids(&self, way: Way) -> Option<String> {
+        match way {
+            Way::Direct => self.direct.as_ref().err().map(|cause| match cause.kind() {
+                io::ErrorKind::InvalidInput => "the file system has no direct reads".to_owned(),
+                _ => reason(cause),
+            }),
+            Way::IoUring => self.queue.clone(),
+            Way::Read | Way::Mmap | Way::Mapwright => None,
+        }
     }
 
     fn direct(&self) -> Result<&File, Failure> {
@@ -216,6 +253,26 @@ impl Subject {
             turn.fill(BLOCK, |block| self.pread(file, block, at))?;
         }
         Ok(())
+    }
+
+    fn read_queued(
+        &self,
+        queue: &mut DirectQueue,
+        places: impl Iterator<Item = u64>,
+        turn: &mut Turn,
+    ) -> Result<(), Failure> {
+        let (block, mut ends_at) = (queue.block_len(), None);
+        queue.read(places, |at, bytes| {
+            // The last piece may reach beyond what is measured.
+            match bytes.get(..block.min(narrow(self.size - at))) {
+                Some(bytes) if !turn.took(bytes) => return ControlFlow::Continue(()),
+                Some(_) => {}
+                None => ends_at = Some(at + wide(bytes.len())),
+            }
+            ControlFlow::Break(())
+        })?;
+        let cut = |end| Failure::new(format!("cannot read {}: it ends at byte {end} now", self.path));
+        ends_at.map_or(Ok(()), |end| Err(cut(end)))
     }
 
     fn pread(&self, file: &File, bytes: &mut [u8], at: u64) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::plan::{Job, Plan, Restore};
 use super::report::{Moved, Report, Verb};
 use super::stretches::{both, total};
-use super::{Common, Patience};
+use super::{Common, Patience, waiting};
 use crate::cached::{Detail, Survey};
 use crate::disk::Disk;
 use crate::interrupt::{Interrupt, Pace};
@@ -97,7 +97,11 @@ impl Work<'_> {
             moved.why = self.stretches(job, &left).err().map(|failure| failure.to_string());
             now = Survey::of(&job.file, &job.path, ByteRange::ALL, Detail::LookedAt)?;
             left = if now.hidden().is_some() && moved.why.is_none() { Vec::new() } else { cached(job, &now) };
-            if left.is_empty() || !self.wait || patience.wait(self.interrupt) {
+            if left.is_empty() || !self.wait {
+                break;
+            }
+            let why = || moved.why.clone().unwrap_or_else(|| self.reason(job, &now));
+            if patience.wait(self.interrupt, || self.progress.aside(|| waiting(&moved.name, &why()))) {
                 break;
             }
         }

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use mapwright::{LockMode, Map, MapOptions};
+use rustix::process::{Resource, Rlimit};
 
 use super::plan::{Job, Plan, Restore};
 use super::report::{Moved, Report, Verb};
 use super::stretches::total;
-use super::{Common, Patience, warm};
+use super::{Common, Patience, waiting, warm};
 use crate::interrupt::Interrupt;
 use crate::outcome::{Failure, Outcome};
 use crate::size;
@@ -51,6 +52,10 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     let start = Instant::now();
     let restore = args.restore.as_deref().map(|set| (set, Restore::Members));
     let plan = Plan::make(&args.common, restore)?;
+    raise_limit();
+    if args.common.wait {
+        possible(plan.jobs.iter().map(|job| pages(&job.wanted, job.survey.page)).sum(), limit())?;
+    }
     let interrupt = Interrupt::watch()?;
     if !args.on_fault {
         // What cannot be brought in is reported by the lock that fails.
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     let mut held = Vec::new();
     let mut files = Vec::new();
     for job in &plan.jobs {
-        let (moved, locks) = lock(job, mode, args.common.wait, &interrupt)?;
+        let (moved, locks) = lock(job, mode, args.common.wait, &interrupt, waiting);
         files.push(moved);
         held.extend(locks);
     }
@@ -75,32 +80,76 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     outcome
 }
 
+/// Uses what we may use without asking anybody: a soft limit is a hint to those who lock by accident.
+fn raise_limit() {
+    let limit = rustix::process::getrlimit(Resource::Memlock);
+    // Where that is refused, so is the lock, which says why.
+    let _refused = rustix::process::setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// How much may be locked at all; nothing where there is no limit.
+fn limit() -> Option<u64> {
+    let above = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::IPC_LOCK));
+    if above { None } else { rustix::process::getrlimit(Resource::Memlock).maximum }
+}
+
+/// Whether it makes sense to wait until so many bytes can be locked.
+fn possible(wanted: u64, limit: Option<u64>) -> Result<(), Failure> {
+    match limit {
+        Some(limit) if wanted > limit => {
+            let what = format!("cannot lock {wanted} bytes, now or later: RLIMIT_MEMLOCK allows {limit}");
+            Err(Failure::new(what).advice(
+                "raise the hard limit (ulimit -Hl, LimitMEMLOCK=) or grant CAP_IPC_LOCK; without --wait, what is \
+                 allowed is locked",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many bytes the pages have that some ranges lie in. Pieces end at a page's end, unless their range does
+/// not.
+fn pages(wanted: &[Range<u64>], page: u64) -> u64 {
+    let len = |range: &Range<u64>| range.end.next_multiple_of(page) - range.start / page * page;
+    wanted.iter().filter(|range| !range.is_empty()).map(len).sum()
+}
+
 /// Locks the wanted bytes of a file, piece by piece; what was locked is held by the maps that come back.
-fn lock(job: &Job, mode: LockMode, wait: bool, interrupt: &Interrupt) -> Result<(Moved, Vec<Map>), Failure> {
+fn lock(
+    job: &Job,
+    mode: LockMode,
+    wait: bool,
+    interrupt: &Interrupt,
+    tell: impl Fn(&str, &str),
+) -> (Moved, Vec<Map>) {
     let mut moved = Moved::new(&job.path);
     let mut held = Vec::new();
     let mut patience = Patience::new();
-    let mut waiting: Vec<_> = pieces(&job.wanted).collect();
-    waiting.reverse();
-    while let Some(piece) = waiting.pop() {
+    let mut left: Vec<_> = pieces(&job.wanted).collect();
+    left.reverse();
+    while let Some(piece) = left.pop() {
         let len = piece.end - piece.start;
-        let map = MapOptions::new().offset(piece.start).len(narrow(len)).map(&job.file)?;
-        let Err(error) = map.lock_memory(.., mode) else {
-            moved.done += len;
-            held.push(map);
-            continue;
+        let map = MapOptions::new().offset(piece.start).len(narrow(len)).map(&job.file);
+        let why = match map.and_then(|map| map.lock_memory(.., mode).map(|()| map)) {
+            Ok(map) => {
+                moved.done += len;
+                held.push(map);
+                continue;
+            }
+            Err(error) => error.to_string(),
         };
-        moved.why = Some(error.to_string());
+        moved.why = Some(why.clone());
         if wait {
-            waiting.push(piece);
-            if patience.wait(interrupt) {
+            left.push(piece);
+            if patience.wait(interrupt, || tell(&moved.name, &why)) {
                 break;
             }
         } else if len > SMALLEST {
             // Half of it may still be allowed.
             let middle = piece.start + (len / 2).next_multiple_of(SMALLEST);
-            waiting.push(middle..piece.end);
-            waiting.push(piece.start..middle);
+            left.push(middle..piece.end);
+            left.push(piece.start..middle);
         } else {
             break;
         }
@@ -109,7 +158,7 @@ fn lock(job: &Job, mode: LockMode, wait: bool, interrupt: &Interrupt) -> Result<
     if moved.left == 0 {
         moved.why = None;
     }
-    Ok((moved, held))
+    (moved, held)
 }
 
 fn pieces(wanted: &[Range<u64>]) -> impl Iterator<Item = Range<u64>> {
@@ -142,6 +191,34 @@ fn hold(args: &Args, locked: u64, so_far: Outcome, interrupt: &Interrupt) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cached::{Detail, Survey};
+    use crate::range::ByteRange;
+
+    #[test]
+    fn waiting_says_why_once_and_ends_when_it_can() {
+        let file = tempfile::NamedTempFile::new_in(".").unwrap();
+        file.as_file().set_len(8192).unwrap();
+        let survey = Survey::of(file.as_file(), file.path(), ByteRange::ALL, Detail::Counted).unwrap();
+        let open = file.reopen().unwrap();
+        let job = Job { path: file.path().into(), file: open, wanted: Vec::from([0..8192; 1]), survey };
+        file.as_file().set_len(0).unwrap();
+        let told = std::cell::RefCell::new(Vec::new());
+        let tell = |name: &str, why: &str| {
+            told.borrow_mut().push(format!("{name}: {why}"));
+            file.as_file().set_len(8192).unwrap();
+        };
+        let (moved, held) = lock(&job, LockMode::Now, true, &Interrupt::watch().unwrap(), tell);
+        assert_eq!((moved.done, moved.left, moved.why, held.len()), (8192, 0, None, 1));
+        assert!(matches!(&told.borrow()[..], [why] if why.contains("cannot")), "{told:?}");
+    }
+
+    #[test]
+    fn what_no_waiting_can_help_is_refused_with_both_numbers() {
+        let refusal = possible(8192, Some(4096)).unwrap_err().to_string();
+        assert!(refusal.contains("8192") && refusal.contains("4096"), "{refusal}");
+        assert!(possible(4096, Some(4096)).is_ok() && possible(u64::MAX, None).is_ok());
+        assert_eq!(pages(&[1..2, 4095..4097, 5..5, 0..8192], 4096), 4096 + 8192 + 8192);
+    }
 
     #[test]
     fn pieces_cover_what_is_wanted() {

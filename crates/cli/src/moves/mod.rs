@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::interrupt::Interrupt;
 use crate::range::{self, ByteRange};
+use crate::ui::note;
 use crate::walk::Selection;
 
 /// What the three commands can all be told.
@@ -38,18 +39,29 @@ pub(crate) struct Common {
     json: bool,
 }
 
-/// How long to wait before something is tried again: a little longer each time.
+/// Says what is waited for.
+fn waiting(name: &str, why: &str) {
+    note(format!("waiting, because of {name}: {why} (Ctrl-C gives up)"));
+}
+
+/// How long to wait before something is tried again: a little longer each time. What takes more than a moment
+/// is said once.
 struct Patience {
     next: Duration,
+    told: bool,
 }
 
 impl Patience {
     const fn new() -> Self {
-        Self { next: Duration::from_millis(20) }
+        Self { next: Duration::from_millis(20), told: false }
     }
 
     /// Waits; returns whether a signal came.
-    fn wait(&mut self, interrupt: &Interrupt) -> bool {
+    fn wait(&mut self, interrupt: &Interrupt, tell: impl FnOnce()) -> bool {
+        if !self.told && self.next > Duration::from_millis(100) {
+            self.told = true;
+            tell();
+        }
         let came = interrupt.pause(self.next);
         self.next = (self.next * 2).min(Duration::from_secs(2));
         came

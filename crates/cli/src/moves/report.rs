@@ -17,7 +17,7 @@ pub(super) struct Moved {
     #[serde(flatten)]
     path: PathInJson,
     #[serde(skip)]
-    name: String,
+    pub(super) name: String,
     /// What was wanted was so before.
     #[serde(rename = "already_bytes")]
     pub(super) already: u64,

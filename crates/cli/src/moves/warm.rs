@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::plan::{Job, Plan, Restore};
 use super::report::{Moved, Report, Verb};
 use super::stretches::{both, total, without};
-use super::{Common, Patience};
+use super::{Common, Patience, waiting};
 use crate::cached::{Detail, Survey};
 use crate::interrupt::{Interrupt, Pace};
 use crate::outcome::{Failure, Outcome};
@@ -94,20 +94,28 @@ impl Work<'_> {
             let now = Survey::of(&job.file, &job.path, ByteRange::ALL, Detail::Counted)?;
             left =
                 if now.hidden().is_some() && moved.why.is_none() { Vec::new() } else { missing(job, &now) };
-            if left.is_empty() || !self.wait || patience.wait(self.interrupt) {
+            if left.is_empty() || !self.wait {
+                break;
+            }
+            let why = || moved.why.clone().unwrap_or_else(|| self.reason());
+            if patience.wait(self.interrupt, || self.progress.aside(|| waiting(&moved.name, &why()))) {
                 break;
             }
         }
         moved.left = total(&left);
         moved.done = at_first.saturating_sub(moved.left);
         if moved.left > 0 && moved.why.is_none() {
-            moved.why = Some(if self.interrupt.came() {
-                "it was interrupted".to_owned()
-            } else {
-                "the kernel let go of pages again: more is wanted than there is memory for".to_owned()
-            });
+            moved.why = Some(self.reason());
         }
         Ok(moved)
+    }
+
+    /// Why pages are still missing, where nothing failed.
+    fn reason(&self) -> String {
+        match self.interrupt.came() {
+            true => "it was interrupted".to_owned(),
+            false => "the kernel let go of pages again: more is wanted than there is memory for".to_owned(),
+        }
     }
 
     fn stretches(&mut self, job: &Job, stretches: &[Range<u64>]) -> Result<(), Failure> {

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Leave out what is not in memory.
     #[arg(long)]
     only_cached: bool,
-    /// How to order the files of a folder.
+    /// How to order the files of a folder: by what is cached, by size, by the share that is cached, by name.
     #[arg(long, value_name = "ORDER", default_value = "cached")]
     sort: Order,
     /// How deep to show folders; totals always count everything.
@@ -48,13 +48,9 @@ pub(crate) struct Args {
 /// How to order files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Order {
-    /// The most in memory first.
     Cached,
-    /// The largest first.
     Size,
-    /// The largest part in memory first.
     Share,
-    /// By name.
     Name,
 }
 

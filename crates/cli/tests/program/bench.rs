@@ -18,15 +18,36 @@ fn every_way_is_measured_in_every_field_and_the_file_is_untouched() {
     let fields = json["fields"].as_array().unwrap();
     assert_eq!(fields.len(), 4);
     for field in fields {
-        let ways = field["ways"].as_array().unwrap();
-        let named = |name: &str| ways.iter().any(|way| way["way"] == name);
-        assert!(named("read") && named("mmap") && named("mapwright"), "{field}");
-        assert!(ways.iter().all(|way| way["cost"]["amount"].as_u64().unwrap() > 0), "{field}");
+        let list = |key: &str| field[key].as_array().cloned().unwrap_or_default();
+        let (ways, missing) = (list("ways"), list("missing"));
+        let names: Vec<&str> = ways.iter().chain(&missing).map(|way| way["way"].as_str().unwrap()).collect();
+        let all: &[&str] = match field["from"].as_str() {
+            Some("disk") => &["read", "mmap", "direct", "io_uring", "mapwright"],
+            _ => &["read", "mmap", "mapwright"],
+        };
+        assert_eq!(sorted(&names), sorted(all), "{field}");
+        // What is missing is so because the machine has it not, and says so.
+        assert!(missing.iter().all(|way| ["direct", "io_uring"].contains(&way["way"].as_str().unwrap())));
+        assert!(missing.iter().all(|way| way["why"].as_str().unwrap().len() > 10), "{field}");
+        for way in &ways {
+            let number = |key: &str| way["cost"][key].as_f64().unwrap();
+            assert!(number("amount") > 0.0 && number("seconds") > 0.0, "{way}");
+            let faults = &way["cost"]["faults"];
+            let counted = faults["minor"].as_u64().unwrap() + faults["major"].as_u64().unwrap();
+            // A map that was just made is touched page by page; from memory its pages are there.
+            assert!(counted > 0 || way["way"] != "mmap" || field["from"] == "memory", "{way}");
+        }
     }
     assert!(json["verdict"].as_str().unwrap().ends_with('.'));
     let after = std::fs::metadata(&path).unwrap();
     assert_eq!((before.modified().unwrap(), before.len()), (after.modified().unwrap(), after.len()));
     assert!(std::fs::read(&path).unwrap() == content);
+}
+
+fn sorted(names: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -43,7 +64,31 @@ fn the_report_fits_and_ends_with_a_sentence() {
     ] {
         assert!(run.out.contains(heading), "{}", run.out);
     }
-    assert!(run.out.trim_end().ends_with('.'), "{}", run.out);
+    let sections: Vec<&str> = run.out.split("\n\n").collect();
+    let [_, disk, disk_at_random, memory, memory_at_random, verdict, foot] = sections[..] else {
+        panic!("{}", run.out)
+    };
+    let rows = |section: &str, ways: &[&str]| {
+        let rows: Vec<&str> = section.lines().skip(1).collect();
+        for way in ways {
+            let row = rows.iter().find(|row| row.trim_start().starts_with(way)).unwrap_or_else(|| {
+                panic!("no {way} in {section}");
+            });
+            let complete = row.contains(['\u{2588}', '▏', '▎', '▍', '▌', '▋', '▊', '▉'])
+                && row.contains("/s")
+                && row.contains('±')
+                && row.contains("fault");
+            assert!(complete || row.contains("not here: "), "{row}");
+        }
+    };
+    let all = ["read(2)", "plain mmap", "O_DIRECT", "io_uring", "mapwright"];
+    [disk, disk_at_random].iter().for_each(|section| rows(section, &all));
+    [memory, memory_at_random]
+        .iter()
+        .for_each(|section| rows(section, &["read(2)", "plain mmap", "mapwright"]));
+    assert!(disk.contains('\u{2588}') && memory.contains('\u{2588}'), "a bar is drawn: {}", run.out);
+    assert!(verdict.starts_with("Map this file") || verdict.starts_with("Read this file"), "{verdict}");
+    assert!(foot.contains("plain mmap is a map without advice"), "{foot}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mapwright::{MapOptions, Populate};
 
-use crate::start::{Folder, Run, bytes, can_evict, eventually, finish, program};
+use crate::start::{Folder, Run, bytes, can_evict, eventually, finish, program, skip};
 
 fn evict(arguments: &[&str], path: &Path) -> Run {
     finish(program().args(["evict", "--json"]).args(arguments).arg(path))
@@ -86,7 +86,7 @@ fn what_a_set_does_not_hold_is_let_go() {
 #[test]
 fn files_in_memory_have_no_other_place_and_it_is_said() {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
-        eprintln!("SKIPPED: there is no /dev/shm");
+        skip("tmpfs", "there is no /dev/shm");
         return;
     };
     let path = folder.path().join("tmpfs");

@@ -10,6 +10,7 @@ mod cat;
 mod doctor;
 mod evict;
 mod lock;
+mod progress;
 mod show;
 mod start;
 mod tour;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::start::{Folder, bytes, can_evict, eventually, finish, program, run};
+use crate::start::{Folder, bytes, can_evict, eventually, finish, program, run, skip};
 
 fn show(arguments: &[&str], path: &std::path::Path) -> crate::start::Run {
     finish(program().arg("show").args(arguments).arg(path)).ended(0)
@@ -58,7 +58,7 @@ fn holes_are_drawn_and_listed() {
     let json = show(&["--json", "--ranges"], &path).json();
     let holes = json["targets"][0]["holes"].as_array().unwrap();
     if holes.is_empty() {
-        eprintln!("SKIPPED: this file system does not tell of holes");
+        skip("holes", "this file system does not tell of them");
         return;
     }
     assert_eq!(holes[0], serde_json::json!([0, 1 << 20]));

@@ -1,8 +1,11 @@
 //! Starting the program, and the files that it is started on.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -99,13 +102,28 @@ pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T
     }
 }
 
+/// Says on standard error itself that a test cannot run here: the harness hides what a passing test prints.
+///
+/// `MAPWRIGHT_NO_SKIP=1` makes it a failure unless `MAPWRIGHT_MAY_SKIP` names the need.
+pub(crate) fn skip(need: &str, why: impl Display) {
+    static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+    let excused = std::env::var("MAPWRIGHT_MAY_SKIP").unwrap_or_default();
+    let excused = excused.split(',').any(|name| name.trim() == need);
+    let refused = std::env::var_os("MAPWRIGHT_NO_SKIP").is_some_and(|value| value == "1");
+    assert!(excused || !refused, "skipped where MAPWRIGHT_NO_SKIP=1 forbids it: needs {need}: {why}");
+    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    writeln!(std::io::stderr().lock(), "SKIPPED ({count}): {test}: needs {need}: {why}").unwrap();
+}
+
 /// Whether files in a folder can leave memory at all. Says so where they cannot.
 pub(crate) fn can_evict(folder: &Folder) -> bool {
     let file = folder.file("can-evict", &bytes(65_536));
     let left = mapwright::evict(std::fs::File::open(file).unwrap(), ..).unwrap().cached;
     let can = left == Some(0);
     if !can {
-        eprintln!("SKIPPED: {left:?} pages of a file in {} stay in memory", folder.path().display());
+        skip("disk", format!("{left:?} pages of a file in {} stay in memory", folder.path().display()));
     }
     can
 }

@@ -115,17 +115,3 @@ fn an_empty_file_and_a_folder_can_be_warmed() {
     let run = finish(program().args(["warm", "--wait"]).arg(folder.path())).ended(0);
     assert!(run.out.contains("2 files together"), "{}", run.out);
 }
-
-#[test]
-fn a_rate_is_kept() {
-    let folder = Folder::new();
-    if !can_evict(&folder) {
-        return;
-    }
-    let path = folder.file("a", &bytes(8 << 20));
-    evicted(&path);
-    let run = warm(&["--rate", "64M/s", "--wait"], &path).ended(0).json();
-    // At this rate 8 MiB take an eighth of a second. (Not a claim of speed: it may not be faster.)
-    let (done, seconds) = (figures(&run).0, run["seconds"].as_f64().unwrap());
-    assert!(done < 8 << 20 || seconds >= 0.06, "{run}");
-}

@@ -5,6 +5,7 @@
 //!
 //! - [`View::stream`](crate::View::stream): all bytes in order, read ahead past the page cache
 //! - [`View::prefetch`](crate::View::prefetch), [`View::gather`](crate::View::gather): many places at once
+//! - [`DirectQueue`]: blocks of a file past the page cache, handed out as they arrive
 //! - [`load`]: a whole small file, or one that cannot be mapped
 //! - [`View::write_bulk`](crate::View::write_bulk): many bytes, by the cheaper of store and pwrite(2)
 //!
@@ -17,8 +18,10 @@ mod depth;
 mod direct;
 mod gather;
 mod load;
+mod queue;
 mod stream;
 mod window;
 
 pub use load::load;
+pub use queue::{DirectOptions, DirectQueue};
 pub use stream::{Stream, StreamOptions};

@@ -141,6 +141,12 @@ impl Source {
 
     /// Describes the file, refusing what can never be mapped.
     pub(crate) fn describe(&self) -> Result<Description> {
+        self.describe_to("map")
+    }
+
+    /// Describes the file, refusing what has no bytes at offsets, to those who want to do something else with
+    /// it.
+    pub(crate) fn describe_to(&self, action: &'static str) -> Result<Description> {
         let description =
             file::describe(self.fd()).map_err(|cause| Error::os("examine", self.name(), cause))?;
         let what = match description.kind {
@@ -150,7 +156,7 @@ impl Source {
             Kind::Other => "it is not a file that has bytes",
             Kind::Regular { .. } | Kind::Block { .. } | Kind::Character => return Ok(description),
         };
-        Err(Error::new(ErrorKind::InvalidInput, "map", self.name(), what))
+        Err(Error::new(ErrorKind::InvalidInput, action, self.name(), what))
     }
 
     pub(crate) fn into_file(self) -> Arc<File> {
