@@ -162,13 +162,13 @@ mod tests {
             change(&mut lock().unwrap());
             known()
         };
-        assert_eq!(change(&|_| {}), []);
+        assert!(change(&|_| {}).is_empty());
         change(&|table| table.insert(far(10..20)));
         assert_eq!(change(&|table| table.insert(far(30..40))), [10..20, 30..40]);
         assert_eq!(change(&|table| table.insert(far(15..18))), [10..15, 15..18, 18..20, 30..40]);
         assert_eq!(change(&|table| table.remove(far(12..35))), [10..12, 35..40]);
         assert_eq!(change(&|table| table.move_to(far(35..40), far(50..60))), [10..12, 50..60]);
         assert_eq!(change(&|table| table.move_to(far(10..13), far(70..73))), [10..12, 50..60]);
-        assert_eq!(change(&|table| table.remove(far(0..100))), []);
+        assert!(change(&|table| table.remove(far(0..100))).is_empty());
     }
 }

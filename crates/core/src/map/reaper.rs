@@ -32,20 +32,41 @@ struct Node {
     next: *mut Self,
 }
 
-/// A stack that any thread pushes to and one thread empties.
-struct Stack {
+/// A stack that any thread pushes to and empties, and how many ranges it answers for.
+struct Queue {
     top: AtomicPtr<Node>,
+    /// Ranges that were handed over, or announced, and are not unmapped yet.
+    pending: AtomicUsize,
 }
 
-impl Stack {
+impl Queue {
     #[cfg(not(loom))]
     const fn new() -> Self {
-        Self { top: AtomicPtr::new(std::ptr::null_mut()) }
+        Self { top: AtomicPtr::new(std::ptr::null_mut()), pending: AtomicUsize::new(0) }
     }
 
     #[cfg(loom)]
     fn new() -> Self {
-        Self { top: AtomicPtr::new(std::ptr::null_mut()) }
+        Self { top: AtomicPtr::new(std::ptr::null_mut()), pending: AtomicUsize::new(0) }
+    }
+
+    /// Counts a range, before it is handed over or instead.
+    fn announce(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A range that was counted is unmapped.
+    fn arrived(&self) {
+        self.pending.fetch_sub(1, Ordering::Release);
+    }
+
+    fn pending(&self) -> usize {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    fn hand_over(&self, base: usize, len: usize) {
+        self.announce();
+        self.push(base, len);
     }
 
     fn push(&self, base: usize, len: usize) {
@@ -61,7 +82,7 @@ impl Stack {
         }
     }
 
-    /// Takes everything at once and hands each range to `each`, the youngest first.
+    /// Takes everything at once and lets `each` unmap each range, the youngest first.
     fn drain(&self, mut each: impl FnMut(usize, usize)) {
         let mut node = self.top.swap(std::ptr::null_mut(), Ordering::Acquire);
         while !node.is_null() {
@@ -69,17 +90,14 @@ impl Stack {
             // Box::into_raw.
             let taken = unsafe { Box::from_raw(node) };
             each(taken.base, taken.len);
+            self.arrived();
             node = taken.next;
         }
     }
 }
 
 #[cfg(not(loom))]
-static STACK: Stack = Stack::new();
-
-/// How many ranges were handed over and are not unmapped yet.
-#[cfg(not(loom))]
-static PENDING: AtomicUsize = AtomicUsize::new(0);
+static QUEUE: Queue = Queue::new();
 
 /// The thread and the process that it lives in.
 static REAPER: OnceLock<Option<(Thread, Generation)>> = OnceLock::new();
@@ -91,9 +109,8 @@ static REAPER: OnceLock<Option<(Thread, Generation)>> = OnceLock::new();
 #[cfg(not(loom))]
 pub(crate) unsafe fn defer(base: NonNull<u8>, len: usize) -> Result<(), ()> {
     match REAPER.get_or_init(start) {
-        Some(reaper) if in_this_process(reaper) && PENDING.load(Ordering::Relaxed) < WAITING => {
-            PENDING.fetch_add(1, Ordering::Relaxed);
-            STACK.push(base.as_ptr().expose_provenance(), len);
+        Some(reaper) if in_this_process(reaper) && QUEUE.pending() < WAITING => {
+            QUEUE.hand_over(base.as_ptr().expose_provenance(), len);
             reaper.0.unpark();
             Ok(())
         }
@@ -107,7 +124,7 @@ pub(crate) unsafe fn defer(base: NonNull<u8>, len: usize) -> Result<(), ()> {
 pub(crate) fn announce() -> bool {
     let is_here = REAPER.get_or_init(start).as_ref().is_some_and(in_this_process);
     if is_here {
-        PENDING.fetch_add(1, Ordering::Relaxed);
+        QUEUE.announce();
     }
     is_here
 }
@@ -130,7 +147,7 @@ impl Announced {
 impl Drop for Announced {
     fn drop(&mut self) {
         #[cfg(not(loom))]
-        PENDING.fetch_sub(1, Ordering::Release);
+        QUEUE.arrived();
     }
 }
 
@@ -145,8 +162,8 @@ pub(crate) fn finish() {
     if !REAPER.get().is_some_and(|reaper| reaper.as_ref().is_some_and(in_this_process)) {
         return;
     }
-    while PENDING.load(Ordering::Acquire) > 0 {
-        STACK.drain(unmap_and_count);
+    while QUEUE.pending() > 0 {
+        QUEUE.drain(unmap_in_pieces);
         std::thread::yield_now();
     }
 }
@@ -170,15 +187,9 @@ fn start() -> Option<(Thread, Generation)> {
 #[cfg(not(loom))]
 fn run() {
     loop {
-        STACK.drain(unmap_and_count);
+        QUEUE.drain(unmap_in_pieces);
         std::thread::park();
     }
-}
-
-#[cfg(not(loom))]
-fn unmap_and_count(base: usize, len: usize) {
-    unmap_in_pieces(base, len);
-    PENDING.fetch_sub(1, Ordering::Release);
 }
 
 /// Unmaps from the end, so that what is left stays one range.
@@ -212,19 +223,42 @@ mod loom_tests {
     #[test]
     fn loom_every_range_pushed_is_drained_once() {
         loom::model(|| {
-            let stack = Arc::new(Stack::new());
-            let other = Arc::clone(&stack);
+            let queue = Arc::new(Queue::new());
+            let other = Arc::clone(&queue);
             let pusher = loom::thread::spawn(move || {
-                other.push(1, 10);
-                other.push(2, 20);
+                other.hand_over(1, 10);
+                other.hand_over(2, 20);
             });
-            stack.push(3, 30);
+            queue.hand_over(3, 30);
             let mut seen = Vec::new();
-            stack.drain(|base, len| seen.push((base, len)));
+            queue.drain(|base, len| seen.push((base, len)));
             pusher.join().unwrap();
-            stack.drain(|base, len| seen.push((base, len)));
+            queue.drain(|base, len| seen.push((base, len)));
             seen.sort_unstable();
-            assert_eq!(seen, [(1, 10), (2, 20), (3, 30)]);
+            assert_eq!((seen, queue.pending()), (vec![(1, 10), (2, 20), (3, 30)], 0));
+        });
+    }
+
+    /// Whoever hands a range over and waits finds it unmapped, whichever thread did it.
+    #[test]
+    fn loom_who_waits_finds_the_range_unmapped() {
+        loom::model(|| {
+            let queue = Arc::new(Queue::new());
+            let is_mapped = Arc::new(loom::cell::UnsafeCell::new(true));
+            let unmap = |is_mapped: &loom::cell::UnsafeCell<bool>| {
+                // SAFETY: the model checks that no other access happens at the same time.
+                is_mapped.with_mut(|mapped| unsafe { *mapped = false });
+            };
+            let (reaper, range) = (Arc::clone(&queue), Arc::clone(&is_mapped));
+            let reaper = loom::thread::spawn(move || reaper.drain(|_, _| unmap(&range)));
+            queue.hand_over(1, 10);
+            while queue.pending() > 0 {
+                queue.drain(|_, _| unmap(&is_mapped));
+                loom::thread::yield_now();
+            }
+            // SAFETY: as above.
+            assert!(!is_mapped.with(|mapped| unsafe { *mapped }));
+            reaper.join().unwrap();
         });
     }
 }
