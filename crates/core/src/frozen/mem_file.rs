@@ -17,6 +17,9 @@ use crate::sys::{file, page, seal};
 /// shares it. Map it through [`MapOptions`](crate::MapOptions), which take a `&MemFile` as they take a
 /// file.
 ///
+/// # Kernel
+/// memfd_create(2).
+///
 /// ```
 /// use mapwright_core::{FrozenBy, MapOptions, MemFile};
 /// let file = MemFile::new("greeting", 4096)?;
@@ -27,9 +30,6 @@ use crate::sys::{file, page, seal};
 /// assert_eq!((&frozen[..5], frozen.origin()), (&b"hello"[..], FrozenBy::Seal));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Kernel
-/// memfd_create(2).
 #[derive(Clone, Debug)]
 #[doc(alias = "memfd")]
 pub struct MemFile {
