@@ -16,8 +16,9 @@
 //!
 //! Modules stand in the order in which they depend on each other: `error` and `span` → `sys` (one file per
 //! kernel door) → `fault` (signal → error) → `map` (who unmaps, and when) → `view` (how you may look) → what
-//! is built on them. All unsafe code of Mapwright is in this crate; `docs/SOUNDNESS.md` argues why its safe
-//! API is sound.
+//! is built on them. (`map` alone names what follows it: `Map::view` and `Map::create`.) All unsafe code of
+//! Mapwright is in this crate, but for what the drop-in for memmap2 needs; `docs/SOUNDNESS.md` argues why its
+//! safe API is sound.
 
 #[cfg(not(all(
     target_os = "linux",

@@ -4,18 +4,20 @@
 //! of SIGBUS, somebody else writes and `&[u8]` is undefined behaviour, cold data comes one page at a time.
 //! Mapwright is mmap with those pains taken away:
 //!
-//! ```
+//! ```standalone_crate
 //! use mapwright::{FaultKind, Map};
-//! # let file = tempfile::NamedTempFile::new()?;
-//! # let path = file.path();
-//! # std::fs::write(path, vec![b'x'; 1 << 20])?;
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&folder)?;
+//! # std::fs::write("data.bin", [b"needle".repeat(1000), vec![b'x'; 1 << 20]].concat())?;
 //!
-//! let map = Map::open(path)?;                                   // no `unsafe`
-//! assert_eq!(map.view().find(b"xxx")?, Some(0));                // searched in place
-//! assert_eq!(map.view().load::<u32>(4096)?, u32::from_ne_bytes(*b"xxxx"));
+//! let map = Map::open("data.bin")?;                       // no `unsafe`
+//! let place = map.view().find(b"needle")?;                // searched in place, at memchr's speed
+//! let number = map.view().load::<u64>(4096)?;             // one instruction, and a check
+//! # assert_eq!((place, number), (Some(0), u64::from_ne_bytes(*b"leneedle")));
 //!
-//! std::fs::OpenOptions::new().write(true).open(path)?.set_len(0)?;   // somebody truncates the file
-//! let fault = map.view().load::<u32>(4096).unwrap_err();        // an error, not a signal
+//! std::fs::File::options().write(true).open("data.bin")?.set_len(0)?;   // somebody truncates it
+//!
+//! let fault = map.view().load::<u64>(4096).unwrap_err();  // plain mmap: your process is dead here
 //! assert_eq!(fault.kind(), FaultKind::Truncated);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 use super::{Finding, Tree};
 
+/// What every published package carries beside its manifest, since a registry shows and ships nothing else.
+const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
+
 /// What every package inherits from the workspace.
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "repository"];
 
@@ -46,13 +49,18 @@ fn check_package(tree: &Tree, path: &str, package: &BTreeMap<&str, &str>, findin
     if package.get("description").is_none_or(|text| text.len() < 12) {
         findings.push(Finding::new(path, None, "`[package]` has no description worth the name"));
     }
-    match package.get("readme").map(|file| file.trim_matches('"')) {
-        Some(file) => {
-            let folder = path.strip_suffix("Cargo.toml").unwrap_or_default();
-            if !tree.paths.contains(&flat(&format!("{folder}{file}"))) {
-                findings.push(Finding::new(path, None, format!("the readme `{file}` does not exist")));
-            }
+    let folder = path.strip_suffix("Cargo.toml").unwrap_or_default();
+    for licence in LICENCES.iter().filter(|_| is_published) {
+        if !tree.paths.contains(&format!("{folder}{licence}")) {
+            let message = format!("the package has no `{licence}`: link to the root's");
+            findings.push(Finding::new(path, None, message));
         }
+    }
+    match package.get("readme").map(|file| file.trim_matches('"')) {
+        Some(file) if !tree.paths.contains(&flat(&format!("{folder}{file}"))) => {
+            findings.push(Finding::new(path, None, format!("the readme `{file}` does not exist")));
+        }
+        Some(_) => {}
         None if is_published => findings.push(Finding::new(path, None, "`[package]` names no readme")),
         None => {}
     }
@@ -93,7 +101,8 @@ mod tests {
         readme = \"../../README.md\"\n\n[lints]\nworkspace = true\n";
 
     fn findings(manifest: &str) -> Vec<String> {
-        found(check, &[("crates/a/Cargo.toml", manifest), ("README.md", "")])
+        let licences = [("crates/a/LICENSE-APACHE", ""), ("crates/a/LICENSE-MIT", "")];
+        found(check, &[[("crates/a/Cargo.toml", manifest), ("README.md", "")], licences].concat())
     }
 
     #[test]
@@ -122,6 +131,18 @@ mod tests {
     fn a_readme_must_exist() {
         let gone = WHOLE.replace("../../README.md", "README.md");
         assert_eq!(findings(&gone), ["crates/a/Cargo.toml: the readme `README.md` does not exist"]);
+    }
+
+    #[test]
+    fn a_licence_must_be_beside_the_manifest() {
+        let found = found(check, &[("a/Cargo.toml", &WHOLE.replace("../../", "../")), ("README.md", "")]);
+        assert_eq!(
+            found,
+            [
+                "a/Cargo.toml: the package has no `LICENSE-APACHE`: link to the root's",
+                "a/Cargo.toml: the package has no `LICENSE-MIT`: link to the root's",
+            ]
+        );
     }
 
     #[test]

@@ -1,9 +1,22 @@
-//! Rule about Markdown pages: a relative link leads to a file of this tree, its `#anchor` to a heading there.
+//! Rules about Markdown pages: a relative link leads to a file of this tree, its `#anchor` to a heading
+//! there; and the program that the README opens with is the one that is tested.
+
+use std::iter::repeat;
 
 use super::{Finding, Tree};
 
-/// Applies the rule.
+/// The pages that open with a program, and the file whose first example, which `cargo test` runs, is that
+/// program.
+const OPENING: [&str; 2] = ["README.md", "crates/mapwright/README.md"];
+const EXAMPLE: &str = "crates/mapwright/src/lib.rs";
+
+/// Applies the rules.
 pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
+    check_links(tree, findings);
+    check_program(tree, findings);
+}
+
+fn check_links(tree: &Tree, findings: &mut Vec<Finding>) {
     for (path, page) in tree.ending(".md") {
         for (number, line) in prose(page) {
             for link in links(&line) {
@@ -13,6 +26,41 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// Line by line, without the example's hidden lines and all empty ones.
+fn check_program(tree: &Tree, findings: &mut Vec<Finding>) {
+    let Some(source) = tree.text(EXAMPLE) else { return };
+    let doc = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    let doc = doc.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let tested: Vec<&str> =
+        first_block(doc, "```").map(|(_, line)| line).filter(|line| !is_hidden(line)).collect();
+    for path in OPENING {
+        let Some(page) = tree.text(path) else { continue };
+        let shown = first_block(page.lines(), "```rust").map(|(number, line)| (Some(number), Some(line)));
+        let mut pairs = shown.chain(repeat((None, None))).zip(tested.iter().copied().map(Some).chain([None]));
+        if let Some(((number, _), tested)) = pairs.find(|((_, shown), tested)| shown != tested) {
+            let there =
+                tested.map_or_else(|| "it ends there".to_owned(), |line| format!("it has `{line}` there"));
+            let message = format!("not the program of {EXAMPLE}, which is tested: {there}");
+            findings.push(Finding::new(path, number, message));
+        }
+    }
+}
+
+/// The lines of the first fenced block that opens so, with their numbers, but for empty ones.
+fn first_block<'a>(
+    lines: impl Iterator<Item = &'a str>,
+    opening: &str,
+) -> impl Iterator<Item = (usize, &'a str)> {
+    let from = (1..).zip(lines).skip_while(move |(_, line)| !line.starts_with(opening)).skip(1);
+    let inside = from.take_while(|(_, line)| !line.starts_with("```"));
+    inside.map(|(number, line)| (number, line.trim_end())).filter(|(_, line)| !line.is_empty())
+}
+
+/// Whether rustdoc runs the line and does not show it.
+fn is_hidden(line: &str) -> bool {
+    line == "#" || line.starts_with("# ")
 }
 
 /// What is wrong with a link on the page `from`, if something is.
@@ -91,6 +139,28 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.contains(expected), "{found} does not say {expected}");
         }
+    }
+
+    const TESTED: &str = "//! A crate.\n//!\n//! ```\n//! use a::b;\n//! # hidden();\n//!\n//! b(1)?;\n\
+        //! ```\n//! ```\n//! other();\n//! ```\n";
+
+    #[track_caller]
+    fn finds_in_readme(page: &str, expected: Option<&str>) {
+        let found = found(check, &[("README.md", page), (EXAMPLE, TESTED)]);
+        let what = format!("not the program of {EXAMPLE}, which is tested: ");
+        assert_eq!(
+            found.iter().map(|found| found.replace(&what, "")).collect::<Vec<_>>(),
+            Vec::from_iter(expected)
+        );
+    }
+
+    #[test]
+    fn the_readme_opens_with_the_tested_program() {
+        finds_in_readme("# A\n```sh\nmake\n```\n```rust\nuse a::b;\n\n\nb(1)?;\n```\n", None);
+        finds_in_readme("```rust\nuse a::b;\nb(2)?;\n```\n", Some("README.md:3: it has `b(1)?;` there"));
+        finds_in_readme("```rust\nuse a::b;\nb(1)?;\nc();\n```\n", Some("README.md:4: it ends there"));
+        finds_in_readme("```rust\nuse a::b;\n```\n", Some("README.md: it has `b(1)?;` there"));
+        finds_in_readme("no program\n", Some("README.md: it has `use a::b;` there"));
     }
 
     #[test]

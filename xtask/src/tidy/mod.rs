@@ -1,7 +1,7 @@
 //! Our own lint of the tree: what no compiler checks, but every reader relies on.
 //!
 //! A rule looks at a [`Tree`] (text in memory, so that tests can make one up) and adds [`Finding`]s. Rules
-//! about Rust files are in `rust`, about links in `markdown`, about manifests in `manifest`, about the house
+//! about Rust files are in `rust`, about pages in `markdown`, about manifests in `manifest`, about the house
 //! in `house`. `cargo test` runs the whole lint too, so an untidy tree is a failed test.
 
 mod house;

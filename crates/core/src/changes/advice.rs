@@ -279,6 +279,21 @@ impl Memory {
     /// After `Free`, no reference is made to a page of the range until it was written through a raw pointer;
     /// after
     /// `GuardInstall`, none to the range until `GuardRemove`.
+    ///
+    /// # Kernel
+    /// madvise(2).
+    ///
+    /// ```
+    /// use mapwright_core::{Advice, Memory};
+    /// let mut memory = Memory::new(1 << 20)?;
+    /// let start = memory.as_mut_ptr();
+    /// // SAFETY: no reference is made to the bytes before they were written through the pointer.
+    /// unsafe { memory.advise_unchecked(Advice::Free, ..) }?;
+    /// // SAFETY: these are the memory's own bytes, and nobody has a reference to them.
+    /// unsafe { start.write_bytes(1, 1 << 20) };
+    /// assert!(memory.iter().all(|&byte| byte == 1));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub unsafe fn advise_unchecked(&mut self, advice: Advice, range: impl RangeBounds<usize>) -> Result<()> {
         let span = self.advised(range)?;
         let pages = Pages::of_memory_alone(self, span, advice.rounding())?;

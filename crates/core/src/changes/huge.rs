@@ -55,6 +55,13 @@ pub enum HugeWish {
 
 impl HugeReport {
     /// Returns whether all that is in memory lies in huge pages, and something is.
+    ///
+    /// ```
+    /// use mapwright_core::Memory;
+    /// let memory = Memory::new(1 << 20)?;
+    /// assert!(!memory.huge_pages()?.is_all_huge());       // nothing was touched
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     #[must_use]
     pub fn is_all_huge(&self) -> bool {
         self.huge_bytes > 0 && self.huge_bytes == self.resident_bytes

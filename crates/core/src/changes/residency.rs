@@ -96,6 +96,18 @@ impl<A: Access> Map<A> {
     ///
     /// # Kernel
     /// As [`residency_in_detail`]; what this map itself has locked is known without being the superuser.
+    ///
+    /// ```
+    /// use mapwright_core::{LockMode, MapOptions, Question};
+    /// let map = MapOptions::new().shared_memory(1 << 20)?;
+    /// if map.lock_memory(..4096, LockMode::Now).is_ok() {
+    ///     let picture = map.residency_in_detail(..)?;
+    ///     if picture.why_untold(Question::Locked).is_none() {
+    ///         assert!(picture.page(0).unwrap().is_locked());
+    ///     }
+    /// }
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn residency_in_detail(&self, range: impl RangeBounds<usize>) -> Result<Residency> {
         self.picture(range, Detail::More)
     }

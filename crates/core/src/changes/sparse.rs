@@ -34,6 +34,8 @@ pub struct Extent {
 }
 
 /// What a stretch of a file is.
+///
+/// See [`extents`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExtentKind {
     /// Bytes that were written. (Or not known to be a hole: a file system may call everything data.)

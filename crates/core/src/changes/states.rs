@@ -118,6 +118,16 @@ pub enum Question {
 }
 
 /// Why the kernel did not answer a question.
+///
+/// ```
+/// use mapwright_core::{MapOptions, WhyUntold};
+/// let map = MapOptions::new().shared_memory(4096)?;
+/// for (question, why) in map.residency_in_detail(..)?.untold() {
+///     println!("{question:?}: {why}");
+///     assert_ne!(*why, WhyUntold::NotAsked);
+/// }
+/// # Ok::<(), mapwright_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhyUntold {

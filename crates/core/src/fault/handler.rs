@@ -229,6 +229,8 @@ fn call_previous(
 }
 
 /// Who would get a failing page fault now.
+///
+/// See [`SignalReport`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandlerState {

@@ -37,6 +37,10 @@ impl Memory {
     /// A policy for forked children stays: where it is [`Wipe`](crate::ForkPolicy::Wipe) or
     /// [`DontFork`](crate::ForkPolicy::DontFork), a child must not touch the bytes.
     ///
+    /// # Kernel
+    /// mprotect(2), so that a stray pointer cannot write either. A refusal is passed over: safe code cannot
+    /// write anyway.
+    ///
     /// ```
     /// use mapwright_core::{FrozenBy, Memory};
     /// let mut memory = Memory::new(4096)?;
@@ -45,10 +49,6 @@ impl Memory {
     /// assert_eq!((frozen[4095], frozen.origin()), (7, FrozenBy::Memory));
     /// # Ok::<(), mapwright_core::Error>(())
     /// ```
-    ///
-    /// # Kernel
-    /// mprotect(2), so that a stray pointer cannot write either. A refusal is passed over: safe code cannot
-    /// write anyway.
     #[must_use]
     pub fn freeze(self) -> Frozen {
         freeze(self, FrozenBy::Memory)

@@ -17,6 +17,9 @@ use crate::sys::{file, page, seal};
 /// shares it. Map it through [`MapOptions`](crate::MapOptions), which take a `&MemFile` as they take a
 /// file.
 ///
+/// # Kernel
+/// memfd_create(2).
+///
 /// ```
 /// use mapwright_core::{FrozenBy, MapOptions, MemFile};
 /// let file = MemFile::new("greeting", 4096)?;
@@ -27,9 +30,6 @@ use crate::sys::{file, page, seal};
 /// assert_eq!((&frozen[..5], frozen.origin()), (&b"hello"[..], FrozenBy::Seal));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Kernel
-/// memfd_create(2).
 #[derive(Clone, Debug)]
 #[doc(alias = "memfd")]
 pub struct MemFile {
@@ -67,14 +67,15 @@ impl MemFile {
     /// Takes over a memory file that was made elsewhere, such as one that another process has sent.
     ///
     /// # Errors
-    /// Where it is not a memory file: other files have no seals.
+    /// Where it is not a memory file: other files have no seals. (One on tmpfs is taken, and refuses them
+    /// all.)
     ///
     /// ```
     /// use mapwright_core::{MemFile, Seals};
     /// # let received = MemFile::new("parcel", 100)?.into_file();
     /// let parcel = MemFile::of(received)?;
     /// assert!(!parcel.seals()?.contains(Seals::WRITE));
-    /// assert!(MemFile::of(tempfile::tempfile()?).is_err());
+    /// assert!(MemFile::of(std::fs::File::open("/proc/self/status")?).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of(source: impl IntoSource) -> Result<Self> {

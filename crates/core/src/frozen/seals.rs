@@ -5,15 +5,17 @@ use std::ops::{BitOr, BitOrAssign};
 
 /// A set of seals on a memory file. A seal holds for everybody, for ever: there is no way to take one off.
 ///
+/// # Kernel
+/// `F_ADD_SEALS` of fcntl(2).
+///
 /// ```
 /// use mapwright_core::Seals;
 /// let seals = Seals::GROW | Seals::SHRINK;
 /// assert!(seals.contains(Seals::GROW) && !seals.contains(Seals::WRITE));
 /// assert_eq!(format!("{seals:?}"), "SHRINK | GROW");
+/// assert_eq!((seals.bits(), Seals::from_bits(0x06)), (0x06, seals));      // the kernel's own
+/// assert!(seals.without(Seals::GROW.union(Seals::SHRINK)).is_empty());
 /// ```
-///
-/// # Kernel
-/// `F_ADD_SEALS` of fcntl(2).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[doc(alias = "F_ADD_SEALS")]
 pub struct Seals(u32);

@@ -68,6 +68,13 @@ impl Frozen {
     /// bytes are copied, and may hold a mixture if somebody writes meanwhile. [`origin`](Self::origin)
     /// says which it was.
     ///
+    /// # Errors
+    /// Where the range ends beyond the file (also because somebody shortens it meanwhile); where the file
+    /// is none that has bytes in places, or cannot be read; where no memory is left for the copy.
+    ///
+    /// # Kernel
+    /// `FICLONERANGE` (Linux 4.5) into an `O_TMPFILE`, else pread(2) into private memory.
+    ///
     /// ```
     /// use mapwright_core::Frozen;
     /// # let path = tempfile::NamedTempFile::new().unwrap();
@@ -78,13 +85,6 @@ impl Frozen {
     /// assert_eq!(frozen, *b"234");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    ///
-    /// # Errors
-    /// Where the range ends beyond the file (also because somebody shortens it meanwhile); where the file
-    /// is none that has bytes in places, or cannot be read; where no memory is left for the copy.
-    ///
-    /// # Kernel
-    /// `FICLONERANGE` (Linux 4.5) into an `O_TMPFILE`, else pread(2) into private memory.
     pub fn snapshot(source: impl IntoSource, range: impl RangeBounds<usize>) -> Result<Self> {
         let source = source.into_source()?;
         let (Kind::Regular { len } | Kind::Block { len }) = source.describe()?.kind else {

@@ -21,6 +21,18 @@ const DEEPEST: usize = 32_768;
 const LONGEST: usize = 1 << 30;
 
 /// How many reads, and how long.
+///
+/// ```
+/// use mapwright_core::{DirectOptions, ErrorKind};
+/// let file = tempfile::tempfile()?;
+/// let error = DirectOptions::new().block_len(1000).open(&file).unwrap_err();      // no multiple of 4096
+/// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// match DirectOptions::new().depth(16).block_len(1 << 20).open(&file) {
+///     Ok(queue) => assert_eq!((queue.depth(), queue.block_len()), (16, 1 << 20)),
+///     Err(error) => println!("{error}"),              // no direct reads here
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "options do nothing until a file is opened with them"]
 pub struct DirectOptions {
@@ -60,6 +72,9 @@ impl DirectOptions {
     /// `PermissionDenied` where io_uring is forbidden or the file may not be opened again; `Unsupported`
     /// where the file system has no direct reads, or the kernel no io_uring; `OutOfMemory` where there is
     /// no room for `depth` blocks.
+    ///
+    /// # Kernel
+    /// io_uring_setup(2) (Linux 5.6), and open(2) with `O_DIRECT`.
     pub fn open(self, source: impl IntoSource) -> Result<DirectQueue> {
         self.check().map_err(|why| refused(ErrorKind::InvalidInput, why))?;
         let source = source.into_source()?;
@@ -87,6 +102,10 @@ impl DirectOptions {
 
 /// Direct reads of one file, many in flight, into memory that the queue owns.
 ///
+/// # Kernel
+/// io_uring(7) (Linux 5.6) and `O_DIRECT`. Dirty pages of the range are written back first, so the bytes are
+/// those that any other read would see.
+///
 /// ```
 /// use std::ops::ControlFlow;
 /// use mapwright_core::{DirectOptions, DirectQueue, ErrorKind};
@@ -106,10 +125,6 @@ impl DirectOptions {
 /// assert_eq!(sum, 7 << 20);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Kernel
-/// io_uring(7) (Linux 5.6) and `O_DIRECT`. Dirty pages of the range are written back first, so the bytes are
-/// those that any other read would see.
 pub struct DirectQueue {
     // Before the file: it waits for reads from it.
     reader: Reader,

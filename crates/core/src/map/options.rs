@@ -228,12 +228,31 @@ impl MapOptions {
     }
 
     /// Starts at this byte of the file. It need not be page-aligned.
+    ///
+    /// ```
+    /// use mapwright_core::MapOptions;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"header: body").unwrap();
+    /// let map = MapOptions::new().offset(8).open(&path)?;
+    /// assert_eq!((map.file_offset(), map.len()), (8, 4));
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn offset(mut self, bytes: u64) -> Self {
         self.offset = bytes;
         self
     }
 
     /// Maps this many bytes instead of everything from the offset to the file's end.
+    ///
+    /// ```
+    /// use mapwright_core::{ErrorKind, MapOptions};
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"header: body").unwrap();
+    /// assert_eq!(MapOptions::new().len(6).open(&path)?.view().to_vec()?, b"header");
+    /// let error = MapOptions::new().len(13).open(&path).unwrap_err();     // the file has 12
+    /// assert_eq!(error.kind(), ErrorKind::OutOfBounds);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn len(mut self, bytes: usize) -> Self {
         self.len = Some(bytes);
         self

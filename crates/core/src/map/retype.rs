@@ -38,6 +38,9 @@ impl Map<ReadOnly> {
     /// Where the file was opened for reading only, or the map is private (map it with
     /// [`map_copy`](crate::MapOptions::map_copy) to write a private copy).
     ///
+    /// # Kernel
+    /// mprotect(2).
+    ///
     /// ```
     /// use mapwright_core::{ErrorKind, Map};
     /// let file = tempfile::tempfile()?;

@@ -216,6 +216,15 @@ impl<T: Plain> MapVec<T> {
     ///
     /// # Errors
     /// As [`push`](Self::push); the elements before the error were appended.
+    ///
+    /// ```
+    /// # use mapwright_core::MapVec;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let mut squares = MapVec::<u64>::create(folder.path().join("squares"))?;
+    /// squares.extend((0..5).map(|number| number * number))?;
+    /// assert_eq!(squares.to_vec(..)?, [0, 1, 4, 9, 16]);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn extend(&mut self, values: impl IntoIterator<Item = T>) -> Result<()> {
         values.into_iter().try_for_each(|value| self.push(value))
     }
@@ -411,6 +420,9 @@ impl<T: Plain> MapVec<T> {
     /// # Errors
     /// As [`push`](Self::push). The array is closed all the same. Nothing is synced: that is
     /// [`flush`](Self::flush).
+    ///
+    /// # Kernel
+    /// pwrite(2), ftruncate(2) to give back what was reserved, munmap(2).
     ///
     /// ```
     /// use mapwright_core::MapVec;

@@ -187,6 +187,16 @@ impl MapVecOptions {
     }
 
     /// Takes no lock: whoever calls this sees to it that there is one writer.
+    ///
+    /// ```
+    /// use mapwright_core::{MapVec, MapVecOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("array");
+    /// let first: MapVec<u32> = MapVecOptions::new().without_lock().create(&path)?;
+    /// let second: MapVec<u32> = MapVecOptions::new().without_lock().open(&path)?;     // not refused
+    /// assert_eq!(first.len() + second.len(), 0);
+    /// # Ok::<(), mapwright_core::Error>(())
+    /// ```
     pub fn without_lock(mut self) -> Self {
         self.lock = Locking::Never;
         self
@@ -252,6 +262,9 @@ impl MapVecOptions {
     ///
     /// # Errors
     /// As [`open`](Self::open) and [`create`](Self::create).
+    ///
+    /// # Kernel
+    /// As those two.
     pub fn open_or_create<T: Plain>(&self, path: impl AsRef<Path>) -> Result<MapVec<T>> {
         open::open_or_create(self, path.as_ref())
     }
@@ -260,6 +273,9 @@ impl MapVecOptions {
     ///
     /// # Errors
     /// As [`open`](Self::open).
+    ///
+    /// # Kernel
+    /// As [`open`](Self::open), without a lock unless one is asked for.
     pub fn open_read_only<T: Plain>(&self, path: impl AsRef<Path>) -> Result<MapVec<T, ReadOnly>> {
         open::open::<T, ReadOnly>(self, path.as_ref())
     }

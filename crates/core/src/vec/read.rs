@@ -38,6 +38,8 @@ impl<T: Plain, A: Access> MapVec<T, A> {
     /// are certain.
     ///
     /// Without a header nobody remembers it between two openings of the array.
+    ///
+    /// See [`flush`](MapVec::flush) for an example.
     #[must_use]
     pub fn flushed_len(&self) -> usize {
         self.body.flushed()

@@ -48,6 +48,20 @@ impl<'map, A: Readable> Cursor<'map, A> {
     }
 
     /// Moves to a position, which may lie beyond the end.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// # use mapwright_core::Map;
+    /// # let path = tempfile::NamedTempFile::new().unwrap();
+    /// # std::fs::write(&path, b"four words of text").unwrap();
+    /// let map = Map::open(&path)?;
+    /// let mut cursor = map.view().cursor();
+    /// cursor.set_position(14);
+    /// let mut text = String::new();
+    /// cursor.read_to_string(&mut text)?;
+    /// assert_eq!((text.as_str(), cursor.position(), cursor.view().len()), ("text", 18, 18));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_position(&mut self, position: u64) {
         self.forget_ahead();
         self.position = position;

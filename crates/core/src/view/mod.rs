@@ -309,6 +309,8 @@ impl<'map, A: Readable> View<'map, A> {
     ///
     /// # Panics
     /// Where `size` is 0.
+    ///
+    /// See [`Chunks`] for an example.
     pub fn chunks(&self, size: usize) -> Chunks<'map, A> {
         Chunks::new(*self, size)
     }
@@ -333,6 +335,8 @@ impl<'map, A: Readable> View<'map, A> {
     }
 
     /// Returns a position that reads (and writes, where the map allows it) and moves on.
+    ///
+    /// See [`Cursor`] for an example.
     #[must_use]
     pub fn cursor(&self) -> Cursor<'map, A> {
         Cursor::new(*self)

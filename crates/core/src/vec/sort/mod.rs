@@ -40,6 +40,10 @@ impl<T: Plain> MapVec<T> {
     /// [`SortInto`](crate::SortInto)). The array is as it was then, unless it was told to sort into the same
     /// file.
     ///
+    /// # Kernel
+    /// The result goes by pwrite(2) into an `O_TMPFILE`, which fsync(2) makes durable and rename(2) puts in
+    /// the old one's place; runs that do not fit into memory into other files without a name.
+    ///
     /// ```
     /// # use mapwright_core::MapVec;
     /// # let folder = tempfile::tempdir().unwrap();
