@@ -15,6 +15,7 @@ mod background;
 mod bad_input;
 mod cache;
 mod devices;
+mod fallbacks;
 mod files;
 mod forks;
 mod frozen;
@@ -46,6 +47,7 @@ const SUITES: &[Suite] = &[
     signals::SUITE,
     forks::SUITE,
     intent::SUITE,
+    fallbacks::SUITE,
     files::SUITE,
     devices::SUITE,
     cache::SUITE,
