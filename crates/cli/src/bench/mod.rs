@@ -26,12 +26,15 @@ use ways::Subject;
 const WAYS: &str = "\
 The ways, by calls of 1 MiB in order and of 4 KiB at random:
   read(2)     through the page cache, one call after the other
-  plain mmap  a map without advice, touched as it comes; read by this library's
-              guarded copy, which costs what memcpy does and does not die of it
-              when the file is truncated
+  plain mmap  a map without advice, touched as it comes; read by this
+              library's guarded copy, which costs what memcpy does and
+              does not die of it when the file is truncated
   O_DIRECT    past the page cache, one call after the other
-  io_uring    past the page cache, 16 calls in flight in order, 64 at random
-  mapwright   a map, and the library is told what will be read: stream, gather
+  io_uring    past the page cache, 16 calls in flight in order, 64 at
+              random
+  mapwright   a map, and the library is told what will be read: stream,
+              gather
+
 From the disk, the file was evicted before each turn; from memory, it was read before, and maps are there \
                     with their pages.";
 

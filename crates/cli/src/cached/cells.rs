@@ -196,6 +196,35 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_shown_as_the_most_notable_that_it_is() {
+        let all = [PageState::LOCKED, PageState::HUGE, PageState::DIRTY, PageState::WRITEBACK];
+        let looks_of = |states: &[PageState]| {
+            let state = states.iter().fold(CACHED, |state, &more| state.with(more));
+            looks(&[(1, state)], &[], 1)[0]
+        };
+        assert_eq!(looks_of(&all), Look::Writeback);
+        assert_eq!(looks_of(&all[..3]), Look::Dirty);
+        assert_eq!(looks_of(&all[..2]), Look::Locked);
+        assert_eq!(looks_of(&all[1..2]), Look::Huge);
+        assert_eq!(looks_of(&[]), Look::All);
+    }
+
+    #[test]
+    fn locked_and_huge_pages_are_shown_where_they_are_half_and_write_back_from_a_quarter_on() {
+        let at = |state, pages| looks(&[(8 - pages, CACHED), (pages, CACHED.with(state))], &[], 8)[0];
+        for (state, enough, look) in [
+            (PageState::LOCKED, 4, Look::Locked),
+            (PageState::HUGE, 4, Look::Huge),
+            (PageState::WRITEBACK, 2, Look::Writeback),
+        ] {
+            assert_eq!((at(state, enough - 1), at(state, enough), at(state, 8)), (Look::All, look, look));
+        }
+        // Of the pages in memory: what is absent hides nothing.
+        let locked = CACHED.with(PageState::LOCKED);
+        assert_eq!(looks(&[(7, ABSENT), (1, locked)], &[], 8), [Look::Locked]);
+    }
+
+    #[test]
     fn absent_pages_inside_a_hole_are_a_hole_and_partial_ones_are_not() {
         let states = [(4, ABSENT), (1, CACHED), (3, ABSENT)];
         let holes = [PAGE + 1..3 * PAGE, 4 * PAGE..8 * PAGE];

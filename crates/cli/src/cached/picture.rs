@@ -74,7 +74,7 @@ pub(crate) fn legend(cells: &[Cell], charset: Charset, width: usize) -> Vec<Line
 mod tests {
     use super::*;
 
-    const CELLS: [Cell; 7] = {
+    const CELLS: [Cell; 9] = {
         let nothing = Cell { hole: 0, absent: 0, cached: 0, dirty: 0, writeback: 0, huge: 0, locked: 0 };
         [
             Cell { cached: 4, ..nothing },
@@ -83,14 +83,16 @@ mod tests {
             Cell { absent: 4, ..nothing },
             Cell { hole: 4, ..nothing },
             Cell { dirty: 4, ..nothing },
+            Cell { writeback: 4, ..nothing },
+            Cell { huge: 4, ..nothing },
             Cell { locked: 4, ..nothing },
         ]
     };
 
     #[test]
     fn a_strip_has_one_character_a_cell() {
-        assert_eq!(strip(&CELLS, Charset::Unicode).plain(), "█▅▂·╌▓◆");
-        assert_eq!(strip(&CELLS, Charset::Ascii).plain(), "#=-._dL");
+        assert_eq!(strip(&CELLS, Charset::Unicode).plain(), "█▅▂·╌▓▚■◆");
+        assert_eq!(strip(&CELLS, Charset::Ascii).plain(), "#=-._dwHL");
     }
 
     #[test]
@@ -100,6 +102,7 @@ mod tests {
         };
         assert_eq!(plain(&CELLS[..1], 80), ["█ cached"]);
         assert_eq!(plain(&CELLS[2..5], 80), ["╌ hole   · absent   ▂ some"]);
+        assert_eq!(plain(&CELLS[5..], 80), ["▓ dirty   ▚ write-back   ■ huge   ◆ locked"]);
         assert_eq!(plain(&CELLS[2..5], 20), ["╌ hole   · absent", "▂ some"]);
         assert_eq!(plain(&[], 80), [""; 0]);
     }

@@ -100,8 +100,8 @@ fn possible(wanted: u64, limit: Option<u64>) -> Result<(), Failure> {
         Some(limit) if wanted > limit => {
             let what = format!("cannot lock {wanted} bytes, now or later: RLIMIT_MEMLOCK allows {limit}");
             Err(Failure::new(what).advice(
-                "raise the hard limit (ulimit -Hl, LimitMEMLOCK=) or grant CAP_IPC_LOCK; without --wait, what is \
-                 allowed is locked",
+                "raise the hard limit (ulimit -Hl, LimitMEMLOCK=) or grant CAP_IPC_LOCK; without --wait, as \
+                 much as is allowed is locked",
             ))
         }
         _ => Ok(()),

@@ -104,3 +104,75 @@ fn untold(survey: &Survey) -> String {
     };
     survey.untold.iter().filter_map(told).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use mapwright::{PageRun, PageState, PageTotals};
+
+    use super::*;
+    use crate::show::survey::Sum;
+
+    /// A file of eight pages: two each cached and locked, one each huge, in write-back, dirty and absent.
+    fn survey() -> Survey {
+        let cached = PageState::CACHED;
+        let states = [
+            (0..2, cached),
+            (2..4, cached.with(PageState::LOCKED)),
+            (4..5, cached.with(PageState::HUGE)),
+            (5..6, cached.with(PageState::WRITEBACK)),
+            (6..7, cached.with(PageState::DIRTY)),
+            (7..8, PageState::ABSENT),
+        ];
+        let run = |(pages, state): (std::ops::Range<u64>, PageState)| PageRun {
+            range: pages.start * 4096..pages.end * 4096,
+            state,
+        };
+        let mut totals = PageTotals::default();
+        (totals.pages, totals.cached, totals.locked) = (8, 7, 2);
+        (totals.huge, totals.writeback, totals.dirty) = (1, 1, 1);
+        Survey {
+            range: 0..8 * 4096,
+            page: 4096,
+            totals,
+            runs: states.into_iter().map(run).collect(),
+            holes: Vec::new(),
+            allocated: 8 * 4096,
+            untold: Vec::new(),
+        }
+    }
+
+    fn plain(survey: Survey) -> Vec<String> {
+        let (path, sum) = ("a".into(), Sum::default());
+        let file = FileItem { path, again: false, sum, survey: Some(survey), hidden: None };
+        draw(&file, 1, Charset::Ascii, 80).iter().map(Line::plain).collect()
+    }
+
+    #[test]
+    fn every_state_is_counted_drawn_and_explained() {
+        assert_eq!(
+            plain(survey()),
+            [
+                "a",
+                "32 KiB, 28 KiB in memory (88 %), 4 KiB dirty, 4 KiB in write-back",
+                "4 KiB in huge pages, 8 KiB locked",
+                "",
+                "     0 B  ##LLHwd.",
+                "",
+                "          . absent   # cached   d dirty   w write-back   H huge   L locked",
+                "          one cell is 4 KiB",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_said() {
+        let untold = vec![(Question::Locked, WhyUntold::NeedsRoot("an example"))];
+        let lines = plain(Survey { untold, ..survey() });
+        let last = lines.last().unwrap();
+        assert!(last.trim().starts_with("Not shown: locked pages ("), "{last}");
+        let untold = vec![(Question::Presence, WhyUntold::NotPermitted)];
+        let lines = plain(Survey { untold, ..survey() });
+        assert!(lines.iter().any(|line| line.starts_with("What is in memory is not known: ")), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("##")), "{lines:?}");
+    }
+}

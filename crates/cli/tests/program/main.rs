@@ -9,6 +9,7 @@ mod bench;
 mod cat;
 mod doctor;
 mod evict;
+mod generate;
 mod lock;
 mod progress;
 mod show;

@@ -13,6 +13,9 @@ use serde_json::Value;
 /// How long anything here may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Every command that help lists.
+pub(crate) const COMMANDS: [&str; 8] = ["tour", "show", "warm", "evict", "lock", "cat", "bench", "doctor"];
+
 /// What the program did.
 pub(crate) struct Run {
     /// Its exit code.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
-use crate::start::{Folder, bytes, finish, program, run};
+use crate::start::{COMMANDS, Folder, bytes, finish, program, run};
 
 #[test]
 fn wrong_usage_ends_with_2_and_says_what_was_wrong() {
@@ -30,7 +30,7 @@ fn help_and_version_are_data() {
     assert!(run(["--help"]).ended(0).out.contains("Exit codes"));
     assert_eq!(run(["--version"]).ended(0).out, concat!("mapwright ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = run(["--help"]).out;
-    for command in ["tour", "show", "warm", "evict", "lock", "cat", "bench", "doctor"] {
+    for command in COMMANDS {
         assert!(help.contains(&format!("\n  {command}")), "{command} is not in the help");
         assert!(run([command, "--help"]).ended(0).out.contains("Usage"));
     }
@@ -39,7 +39,7 @@ fn help_and_version_are_data() {
 
 #[test]
 fn a_missing_path_is_named_by_every_command() {
-    for command in ["show", "warm", "evict", "lock", "cat", "bench", "doctor", "tour"] {
+    for command in COMMANDS {
         let run = run([command, "/no/such/file"]).ended(1);
         assert!(run.err.contains("\"/no/such/file\": no such file or directory"), "{command}: {}", run.err);
         assert!(!run.err.contains("os error"), "{command}: {}", run.err);

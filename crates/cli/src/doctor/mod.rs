@@ -1,5 +1,7 @@
 //! `mapwright doctor`: what this machine offers to those who map, tried out, with what to do where something
-//! is missing.
+//! is missing; and, in `process`, what defeats the handler of faults in a process that runs.
+
+mod process;
 
 use std::path::PathBuf;
 
@@ -9,12 +11,16 @@ use serde::Serialize;
 use crate::outcome::{Failure, Outcome};
 use crate::ui::{Charset, Ink, Line, Screen, quoted, wrapped};
 
-/// Say what this machine offers, what is missing, and how to get it.
+/// Say what this machine offers, what is missing, and how to get it; or what is wrong with a process.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A folder whose file system is to be tried, too.
     #[arg(default_value = ".")]
     place: PathBuf,
+    /// Examine a running process instead: does anything keep its faults from becoming errors?
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with_all = ["place", "verbose"])]
+    pid: Option<u32>,
     /// Also say what each thing is good for.
     #[arg(long, short)]
     verbose: bool,
@@ -43,6 +49,14 @@ struct Row<'a> {
 
 /// Examines the machine.
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> {
+    if let Some(pid) = args.pid {
+        let report = process::examine(pid)?;
+        match args.json {
+            true => screen.json(&report)?,
+            false => screen.lines(report.draw(screen.charset(), screen.width()))?,
+        }
+        return Ok(Outcome::Done);
+    }
     // The probe takes what cannot be opened for a file system that can do nothing.
     std::fs::metadata(&args.place).map_err(|cause| Failure::os("examine", quoted(&args.place), cause))?;
     let found = Capabilities::probe_at(&args.place);
@@ -103,12 +117,7 @@ const fn heading(topic: Topic) -> &'static str {
 
 /// The row itself, and below it what to do where something is not there.
 fn capability(row: &Capability, names: usize, verbose: bool, charset: Charset, width: usize) -> Vec<Line> {
-    let (mark, ascii, ink) = match row.state {
-        Availability::Have => ("✓", "+", Ink::Good),
-        Availability::Off => ("○", "o", Ink::Middling),
-        Availability::Missing => ("✗", "-", Ink::Bad),
-    };
-    let mark = if charset == Charset::Unicode { mark } else { ascii };
+    let (ink, mark) = mark(row.state, charset);
     let margin = names + 6;
     let first = Line::of(ink, format!("  {mark} ")).and(Ink::Plain, row.name).padded(margin);
     let mut texts = vec![(Ink::Plain, row.detail.clone())];
@@ -130,6 +139,19 @@ fn capability(row: &Capability, names: usize, verbose: bool, charset: Charset, w
         lines.push(first);
     }
     lines
+}
+
+/// The character before a thing that is there, or not.
+const fn mark(state: Availability, charset: Charset) -> (Ink, &'static str) {
+    let (mark, ascii, ink) = match state {
+        Availability::Have => ("✓", "+", Ink::Good),
+        Availability::Off => ("○", "o", Ink::Middling),
+        Availability::Missing => ("✗", "-", Ink::Bad),
+    };
+    match charset {
+        Charset::Unicode => (ink, mark),
+        Charset::Ascii => (ink, ascii),
+    }
 }
 
 #[cfg(test)]
