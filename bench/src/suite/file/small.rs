@@ -5,12 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 
 use crate::harness::{Cache, Clock, Folder, Meter, Peer, Row, Target, Unit};
 use crate::rival::{AlignedBuffer, sum};
 
-const RIVALS: &[&str] = &["fs::read", "memmap2"];
+const RIVALS: &[&str] = &["fs::read", "memmap2", "memmap2 populate"];
 
 pub(super) fn of_1_kib(folder: &Folder) -> Result<Row> {
     row(folder, "small-1KiB", 1 << 10)
@@ -48,6 +48,15 @@ fn row(folder: &Folder, name: &'static str, len: usize) -> Result<Row> {
                 let file = File::open(path)?;
                 // SAFETY: nobody changes the file while the bench runs.
                 let map = unsafe { Mmap::map(&file) }?;
+                Ok(sum(&map))
+            }),
+        ),
+        Peer::rival(
+            RIVALS[2],
+            over(&paths, |path| {
+                let file = File::open(path)?;
+                // SAFETY: as above.
+                let map = unsafe { MmapOptions::new().populate().map(&file) }?;
                 Ok(sum(&map))
             }),
         ),
