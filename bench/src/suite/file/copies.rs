@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{our_warm_map, warm_map};
+use super::{IN_HUGE_PAGES, in_huge_pages, our_warm_map, warm_map};
 use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
 use crate::rival::AlignedBuffer;
 
@@ -92,13 +92,25 @@ fn row<const SIZE: usize>(
             Ok(())
         })
     });
-    let (map, places) = (warm_map(&fixture)?, offsets);
+    let (map, places) = (warm_map(&fixture)?, offsets.clone());
     let mut memory = AlignedBuffer::new(SIZE + skew)?;
     let rival = Peer::rival(MEMCPY, move |meter| {
         let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
         meter.time(|| {
             for &offset in &places {
                 buffer.copy_from_slice(&map[offset..offset + SIZE]);
+                std::hint::black_box(&mut *buffer);
+            }
+        });
+        Ok(())
+    });
+    let from = in_huge_pages(&fixture)?;
+    let mut memory = AlignedBuffer::new(SIZE + skew)?;
+    let limit = Peer::limit(IN_HUGE_PAGES, move |meter| {
+        let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
+        meter.time(|| {
+            for &offset in &offsets {
+                buffer.copy_from_slice(&from[offset..offset + SIZE]);
                 std::hint::black_box(&mut *buffer);
             }
         });
@@ -112,7 +124,7 @@ fn row<const SIZE: usize>(
         cache: Cache::Warm,
         bytes_touched: (count * SIZE) as u64,
         rounds: 15,
-        peers: vec![ours, rival],
+        peers: vec![ours, rival, limit],
         targets,
     })
 }

@@ -29,6 +29,13 @@ pub(super) fn touched(folder: &Folder) -> Result<Row> {
         meter.time(|| drop(map));
         Ok(())
     });
+    let mapped = Arc::clone(&fixture);
+    let limit = Peer::limit("a map of which no page was touched", move |meter| {
+        // SAFETY: as above.
+        let map = unsafe { Mmap::map(&mapped.open()?) }?;
+        meter.time(|| drop(map));
+        Ok(())
+    });
     let bytes = fixture.len() as u64;
     Ok(Row {
         name: "drop",
@@ -38,7 +45,7 @@ pub(super) fn touched(folder: &Folder) -> Result<Row> {
         cache: Cache::Warm,
         bytes_touched: bytes,
         rounds: 9,
-        peers: vec![ours, rival],
+        peers: vec![ours, rival, limit],
         targets: vec![Target::ratio("memmap2", &["memmap2"], 20.0)],
     })
 }

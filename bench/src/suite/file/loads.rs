@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use mapwright::Fault;
 
-use super::{our_warm_map, warm_map};
+use super::{IN_HUGE_PAGES, in_huge_pages, our_warm_map, warm_map};
 use crate::harness::{Cache, Clock, Fixture, Folder, Peer, Row, Target, Unit};
 
 const LEN: usize = 256 << 20;
@@ -69,8 +69,15 @@ pub(super) fn one_by_one(folder: &Folder) -> Result<Row> {
         meter.answer(sum);
         Ok(())
     });
+    let (memory, offsets) = (in_huge_pages(&loads.fixture)?, loads.offsets.clone());
+    let limit = Peer::limit(IN_HUGE_PAGES, move |meter| {
+        let sum =
+            meter.time(|| offsets.iter().fold(0u64, |sum, &offset| sum.wrapping_add(load(&memory, offset))));
+        meter.answer(sum);
+        Ok(())
+    });
     let target = Target::ratio("memmap2 slice", &["memmap2 slice"], 0.8);
-    Ok(loads.row("load-one", "load u64s one by one", vec![ours, rival], vec![target]))
+    Ok(loads.row("load-one", "load u64s one by one", vec![ours, rival, limit], vec![target]))
 }
 
 /// All loads in one call.
@@ -94,6 +101,17 @@ pub(super) fn in_batches(folder: &Folder) -> Result<Row> {
         meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
         Ok(())
     });
+    let (memory, offsets) = (in_huge_pages(&loads.fixture)?, loads.offsets.clone());
+    let mut values = vec![1u64; offsets.len()];
+    let limit = Peer::limit(IN_HUGE_PAGES, move |meter| {
+        meter.time(|| {
+            for (value, &offset) in values.iter_mut().zip(&offsets) {
+                *value = load(&memory, offset);
+            }
+        });
+        meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
+        Ok(())
+    });
     let target = Target::ratio("memmap2 slice", &["memmap2 slice"], 0.95);
-    Ok(loads.row("load-batch", "load u64s into an array", vec![ours, rival], vec![target]))
+    Ok(loads.row("load-batch", "load u64s into an array", vec![ours, rival, limit], vec![target]))
 }

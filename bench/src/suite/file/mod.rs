@@ -12,7 +12,7 @@ mod search;
 mod small;
 
 use anyhow::Result;
-use mapwright::{Map, MapOptions, Populate};
+use mapwright::{HugePages, Map, MapOptions, Memory, Populate};
 use memmap2::Mmap;
 
 use super::Suite;
@@ -51,6 +51,16 @@ fn warm_map(fixture: &Fixture) -> Result<Mmap> {
     fixture.warm()?;
     // SAFETY: nobody changes the file while the bench runs.
     Ok(unsafe { memmap2::MmapOptions::new().populate().map(&fixture.open()?) }?)
+}
+
+/// What no mapped file can be faster than.
+const IN_HUGE_PAGES: &str = "ordinary memory in huge pages";
+
+/// A file's bytes in ordinary memory, of huge pages where the kernel has some.
+fn in_huge_pages(fixture: &Fixture) -> Result<Memory> {
+    let mut memory = MapOptions::new().huge_pages(HugePages::Transparent).memory(fixture.len())?;
+    our_warm_map(fixture)?.view().copy_to(0, &mut memory)?;
+    Ok(memory)
 }
 
 /// Maps a file by ours with all its pages in memory and in the page table.
