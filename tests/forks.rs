@@ -23,7 +23,7 @@ suite!(
     ],
 );
 
-/// Each in a process of its own, which has one thread when it forks.
+/// Each in a process of its own, which has one thread when it forks (two where one unmaps).
 const ROLES: &[&str] = &[
     role!(inherited_map_is_shared),
     role!(map_that_is_not_inherited_is_gone),
@@ -99,6 +99,11 @@ fn holes_are_where_the_maps_are(_parent: &mut Parent) {
     let dont_fork = || MapOptions::new().fork(ForkPolicy::DontFork);
     let mut moved = dont_fork().open_mut(&path).unwrap();
     moved.resize(64 << 20).unwrap();
+    // Said piece by piece, it is moved as a whole all the same.
+    let mut pieces = MapOptions::new().open_mut(&path).unwrap();
+    pieces.advise(Advice::DontFork, ..4096).unwrap();
+    pieces.advise(Advice::DontFork, 4096..).unwrap();
+    pieces.resize(64 << 20).unwrap();
     let (left, right) = dont_fork().open_mut(&path).unwrap().split(8192).unwrap();
     let shared = dont_fork().open_mut(&path).unwrap();
     shared.advise(Advice::DoFork, ..).unwrap();
@@ -110,9 +115,12 @@ fn holes_are_where_the_maps_are(_parent: &mut Parent) {
     let ended = fork::run(|| {
         assert_eq!(moved.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
         assert_eq!(right.view().load::<u8>(0).unwrap_err().kind(), FaultKind::Gone);
+        assert_eq!(pieces.view().load::<u8>(8192).unwrap_err().kind(), FaultKind::Gone);
         assert_eq!(shared.view().load::<u8>(0).unwrap(), 7);
-        let taken = moved.as_ptr().addr() + (32 << 20);
-        for (place, is_free) in [(taken, false), (right.as_ptr().addr(), false), (was, is_free)] {
+        let inside = |map: &Map<mapwright::ReadWrite>| map.as_ptr().addr() + (32 << 20);
+        let taken = [inside(&moved), inside(&pieces), right.as_ptr().addr()];
+        let places = taken.map(|place| (place, false)).into_iter().chain([(was, is_free)]);
+        for (place, is_free) in places {
             let there = MapOptions::new().placement(mapwright::Placement::Exactly(place)).memory(4096);
             assert_eq!(there.is_ok(), is_free, "{place:#x}");
         }
@@ -173,9 +181,14 @@ fn child_registers_its_own_maps(_parent: &mut Parent) {
 
 /// The thread that unmaps what is large does not exist in the child.
 fn large_map_is_unmapped_in_the_child(_parent: &mut Parent) {
+    // The parent has a thread that unmaps; the child has none, and knows that.
     let before = MapOptions::new().shared_memory(128 << 20).unwrap();
+    before.view().store(0, 1u8).unwrap();
+    let place = before.as_ptr().addr();
     drop(before);
+    crate::support::watchdog::until("the parent has unmapped a range", || own_maps::at(place).is_none());
     let large = MapOptions::new().shared_memory(128 << 20).unwrap();
+    large.view().store(0, 1u8).unwrap();
     let mut large = Some(large);
     let ended = fork::run(|| {
         let place = large.as_ref().unwrap().as_ptr().addr();

@@ -176,22 +176,20 @@ fn map_twice(memory: BorrowedFd<'_>, capacity: usize, both: usize) -> std::io::R
         let second = unsafe { base.add(capacity) };
         // The second half, which shows nothing, makes room for the twin.
         // SAFETY: nobody knows of it.
-        unsafe { kernel::unmap(second, capacity) }?;
+        if let Err(error) = unsafe { kernel::unmap(second, capacity) } {
+            // SAFETY: as above, for all of it, which needs no cut.
+            let _leaked = unsafe { kernel::unmap(base, both) };
+            return Err(error);
+        }
         let flags = shared | libc::MAP_FIXED_NOREPLACE;
         // SAFETY: nothing that exists is replaced.
         let twin = unsafe { kernel::map(second.addr().get(), capacity, access, flags, backing()) };
-        if twin.as_ref().is_ok_and(|&twin| twin == second) {
-            return Ok(base);
-        }
+        let Err(error) = twin else { return Ok(base) };
         // SAFETY: nobody knows of the first half.
-        unsafe { kernel::unmap(base, capacity) }?;
-        match twin {
-            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => return Err(error),
-            Err(error) if attempts == ATTEMPTS => return Err(error),
-            Err(_) => attempts += 1,
-            // A kernel that took the place as a hint.
-            // SAFETY: mapped just now, and nobody knows of it.
-            Ok(elsewhere) => unsafe { kernel::unmap(elsewhere, capacity) }?,
+        let _leaked = unsafe { kernel::unmap(base, capacity) };
+        attempts += 1;
+        if error.raw_os_error() != Some(libc::EEXIST) || attempts == ATTEMPTS {
+            return Err(error);
         }
     }
 }

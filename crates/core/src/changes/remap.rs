@@ -4,9 +4,9 @@
 
 use super::range;
 use crate::error::{Error, ErrorKind, Result};
-use crate::map::absent;
 use crate::map::region::Release;
 use crate::map::{Access, ForkPolicy, Map, MapOptions, ReadWrite, Unmap};
+use crate::sys::absent;
 use crate::sys::file::{self, Kind};
 use crate::sys::{memory as kernel, page};
 

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::raw::Trap;
 use super::{patch, table};
+use crate::sys::absent;
 
 /// The signals that a failing page fault arrives as.
 const SIGNALS: [i32; 2] = [libc::SIGBUS, libc::SIGSEGV];
@@ -40,6 +41,8 @@ pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         table::sort();
+        // Where it fails, so does keeping a range from children.
+        let _said_later = absent::hook();
         for (index, signal) in SIGNALS.into_iter().enumerate() {
             let previous = query(signal);
             // SAFETY: only this closure writes, once, and READY is not released yet.

@@ -120,9 +120,15 @@ impl MemFile {
         if self.seals()?.contains(seals) {
             return Ok(());
         }
-        // A large map that was dropped a moment ago may still be on its way out.
-        reaper::finish();
-        seal::add_seals(self.source.fd(), seals.bits()).map_err(|cause| self.refusal(seals, cause))
+        match seal::add_seals(self.source.fd(), seals.bits()) {
+            Err(cause) if cause.raw_os_error() == Some(libc::EBUSY) => {
+                // A map that was dropped a moment ago may still be on its way out.
+                reaper::finish();
+                seal::add_seals(self.source.fd(), seals.bits())
+            }
+            result => result,
+        }
+        .map_err(|cause| self.refusal(seals, cause))
     }
 
     /// Seals the file for good and returns its bytes.

@@ -8,6 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::error::{Error, Result, quoted};
 use crate::sys::file;
+use crate::sys::memory::prefer_huge_pages;
 
 /// How much room is made first where nobody knows how much will come.
 const PIECE: usize = 64 << 10;
@@ -48,6 +49,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Vec<u8>> {
         if bytes.len() == bytes.capacity() {
             let short = |_| refused(std::io::Error::from_raw_os_error(libc::ENOMEM));
             bytes.try_reserve_exact(room).map_err(short)?;
+            prefer_huge_pages(bytes.spare_capacity_mut());
             room = bytes.capacity();
         }
         let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)));

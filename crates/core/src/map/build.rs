@@ -48,8 +48,8 @@ pub(super) fn file<A: Access>(options: &MapOptions, source: Source, sharing: Sha
         }
         return Ok(Map::new(Region::empty(origin, ticket), lock));
     }
-    refuse_misplaced(options)?;
     let unit = file_page_size(&origin, block);
+    refuse_misplaced(options, unit)?;
     if let HugePages::Reserved(size) = options.huge
         && size != unit
     {
@@ -134,7 +134,7 @@ fn anonymous(options: &MapOptions, len: usize, sharing: i32) -> Result<Region> {
         let why = "only private memory can be wiped in a child";
         return Err(Error::new(ErrorKind::InvalidInput, "map shared memory", "", why));
     }
-    refuse_misplaced(options)?;
+    refuse_misplaced(options, page::size())?;
     let private = sharing == libc::MAP_PRIVATE;
     let origin = Origin { private, has_copies: private, ..Origin::anonymous() };
     let capacity = len.max(options.reserve);
@@ -204,6 +204,7 @@ fn map_reserved(options: &MapOptions, capacity: usize, size: usize, flags: i32) 
                    commitment charged";
         return Err(Error::new(ErrorKind::InvalidInput, "map huge pages", "", why));
     }
+    refuse_misplaced(options, size)?;
     let size_bits = i32::try_from(size.trailing_zeros()).unwrap_or(0) << libc::MAP_HUGE_SHIFT;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let plan = Plan { options, before: 0, capacity, unit: size, protection };

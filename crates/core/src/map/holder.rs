@@ -43,7 +43,7 @@ impl Holder {
     pub(crate) fn wait_for_helpers(&self) {
         self.stop_helpers();
         while Arc::strong_count(&self.0) > 1 && self.has_helpers_here() {
-            // A helper looks at the flag after each piece of work, a few milliseconds at most.
+            // A helper looks at the flag after each piece of work: milliseconds, or what the disk takes.
             std::thread::yield_now();
         }
         // The count is read without ordering: what helpers read of the region comes before what is done to it
@@ -73,9 +73,11 @@ impl Drop for Holder {
             // Whoever lets go last unmaps, and that must not be a helper later on.
             self.wait_for_helpers();
         } else if Arc::strong_count(&self.0) > 1 && self.has_helpers_here() {
-            // The last helper unmaps, and soon; whoever needs the range gone waits for that.
             self.stop_helpers();
-            self.announce_end();
+            // The last helper unmaps, and soon where the file is memory; who seals it waits for that.
+            if self.is_of_a_memory_file() {
+                self.announce_end();
+            }
         }
     }
 }

@@ -7,7 +7,6 @@
 
 #![allow(unsafe_code, reason = "unmaps, moves and hands out owned ranges; listed in docs/SOUNDNESS.md")]
 
-pub(crate) mod absent;
 mod access;
 mod build;
 mod holder;

@@ -12,7 +12,7 @@ use super::origin::Origin;
 use super::region::{Parts, Region, Release};
 use super::{Map, Source, registry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::{fork, memory as kernel};
+use crate::sys::memory as kernel;
 
 impl<A: Access> Map<A> {
     /// Unmaps now, on this thread, and reports what the kernel says.
@@ -147,6 +147,7 @@ impl<A: Access> Map<A> {
     #[must_use = "the range stays mapped until from_raw or munmap"]
     pub fn into_raw(mut self) -> RawMap {
         let region = self.exclusive();
+        region.leave_the_table();
         region.set_release(Release::Never);
         RawMap {
             base: region.base().as_ptr(),
@@ -214,12 +215,17 @@ impl<A: Access> Map<A> {
             ticket: description.map(|description| registry::enter(description.identity, end)),
             release: Release::Background,
             unit: raw.page_size,
-            only_in: (!raw.inherited).then(fork::generation),
+            only_in: None,
         };
         // SAFETY: by this function's contract.
         let region = unsafe { Region::adopt(parts) };
         // Who had it before has looked.
         region.look();
+        if !raw.inherited && raw.owned > 0 {
+            // SAFETY: the range is the region's.
+            unsafe { region.keep_to_this_process(base, raw.owned) }
+                .map_err(|cause| Error::os("keep from children", "a raw map", cause))?;
+        }
         Ok(Self::new(region, None))
     }
 }

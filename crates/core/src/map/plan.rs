@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-use super::options::{Commitment, HugePages, MapOptions, Placement};
+use super::options::{Commitment, MapOptions, Placement};
 use super::region::ATTEMPTS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::memory::{self as kernel, Backing};
@@ -15,15 +15,11 @@ use crate::sys::page;
 pub(super) type Mapped = std::io::Result<(NonNull<u8>, usize, usize)>;
 
 /// An exact place must be the beginning of a page, and leave room for the guard before it.
-pub(super) fn refuse_misplaced(options: &MapOptions) -> Result<()> {
+pub(super) fn refuse_misplaced(options: &MapOptions, unit: usize) -> Result<()> {
     let Placement::Exactly(address) = options.placement else { return Ok(()) };
-    let unit = match options.huge {
-        HugePages::Reserved(size) | HugePages::ReservedOrTransparent(size) if size.is_power_of_two() => size,
-        _ => page::size(),
-    };
     let why = if address % unit != 0 {
         format!("the address {address:#x} is not the beginning of a page of {unit} bytes")
-    } else if address < options.guard {
+    } else if options.guard.checked_next_multiple_of(unit).is_none_or(|guard| address < guard) {
         format!("before the address {address:#x} there is no room for a guard of {} bytes", options.guard)
     } else {
         return Ok(());
@@ -56,7 +52,7 @@ impl Plan<'_> {
             };
             // SAFETY: without MAP_FIXED nothing that exists is replaced.
             let base = unsafe { kernel::map(hint, len, self.protection, flags | fixed, backing) }?;
-            return self.at_the_right_place(base, len);
+            return Ok((base, 0, len));
         }
         self.map_between_guards(len, flags, backing)
     }
@@ -66,18 +62,6 @@ impl Plan<'_> {
         // used.
         let reserving = backing.file.is_some() && self.options.reserve > 0;
         if reserving || self.options.commitment == Commitment::NotCharged { libc::MAP_NORESERVE } else { 0 }
-    }
-
-    /// Kernels before 4.17 take MAP_FIXED_NOREPLACE as a hint: then the wrong place is given back.
-    fn at_the_right_place(&self, base: NonNull<u8>, len: usize) -> Mapped {
-        match self.options.placement {
-            Placement::Exactly(address) if base.addr().get() != address => {
-                // SAFETY: mapped just now, and nobody knows of it.
-                unsafe { kernel::unmap(base, len) }?;
-                Err(std::io::Error::from_raw_os_error(libc::EEXIST))
-            }
-            _ => Ok((base, 0, len)),
-        }
     }
 
     /// Reserves the whole range without access, then maps its middle. Another thread may take the place while
@@ -124,24 +108,24 @@ impl Plan<'_> {
         // The place is freed first and not replaced by MAP_FIXED: a mapping that fails may leave it free all
         // the same, and then it is not ours to unmap.
         // SAFETY: as above; nobody else knows of the reservation.
-        unsafe { kernel::unmap(middle, len) }?;
+        if let Err(error) = unsafe { kernel::unmap(middle, len) } {
+            // SAFETY: as above, for all of it, which needs no cut.
+            let _leaked = unsafe { kernel::unmap(base, owned) };
+            return Err(error);
+        }
         let fixed = libc::MAP_FIXED_NOREPLACE;
         // SAFETY: with MAP_FIXED_NOREPLACE nothing that exists is replaced.
         match unsafe { kernel::map(middle.addr().get(), len, self.protection, flags | fixed, backing) } {
-            Ok(mapped) if mapped == middle => Ok((base, before, owned)),
-            result => {
-                if let Ok(elsewhere) = result {
-                    // SAFETY: mapped just now, and nobody knows of it.
-                    unsafe { kernel::unmap(elsewhere, len) }?;
-                }
+            Ok(_) => Ok((base, before, owned)),
+            Err(error) => {
                 // SAFETY: what is left of the reservation on this side is ours and unused.
-                unsafe { kernel::unmap(base, before) }?;
+                let _leaked = unsafe { kernel::unmap(base, before) };
                 let after = before + len;
                 // SAFETY: lies inside the range that was reserved.
                 let other_side = unsafe { base.add(after) };
                 // SAFETY: and on the other side.
-                unsafe { kernel::unmap(other_side, owned - after) }?;
-                Err(result.err().unwrap_or_else(|| std::io::Error::from_raw_os_error(libc::EEXIST)))
+                let _leaked = unsafe { kernel::unmap(other_side, owned - after) };
+                Err(error)
             }
         }
     }

@@ -44,9 +44,10 @@ const POPULATE_PIECE: usize = 2 << 20;
 fn populate_in_pieces<A: Access>(region: &Arc<Region>) {
     let mut offset = 0;
     // Alone with the region: its map was dropped.
-    while offset < region.len() && !region.helpers_must_stop() && Arc::strong_count(region) > 1 {
-        let piece = POPULATE_PIECE.min(region.len() - offset);
-        if populate::<A>(region, offset, piece).is_err() {
+    while !region.helpers_must_stop() && Arc::strong_count(region) > 1 {
+        // Asked once: it may become less at any time. The capacity does not, while a helper holds the region.
+        let piece = POPULATE_PIECE.min(region.len().saturating_sub(offset));
+        if piece == 0 || populate::<A>(region, offset, piece).is_err() {
             return;
         }
         offset += piece;
@@ -62,6 +63,7 @@ fn populate_in_pieces<A: Access>(region: &Arc<Region>) {
 /// # Kernel
 /// For memory `MADV_POPULATE_WRITE` (Linux 5.14); before that its pages come when they are touched.
 pub(crate) fn populate<A: Access>(region: &Region, offset: usize, len: usize) -> Result<(), Populating> {
+    assert!(offset.checked_add(len).is_some_and(|end| end <= region.capacity()));
     if len == 0 {
         return Ok(());
     }

@@ -26,13 +26,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Error, ErrorKind, Fault, FaultKind, Result};
 use crate::fault::raw::{self, Trap};
-use crate::map::absent;
 use crate::map::origin::{Diagnosis, Origin, Wanted};
 use crate::map::reaper;
 use crate::map::registry::Ticket;
 use crate::map::source::Source;
+use crate::sys::absent;
 use crate::sys::fork::Generation;
-use crate::sys::{fork, memory, page};
+use crate::sys::{fork, memory, page, seal};
 
 /// Ranges from this size on are unmapped by another thread.
 pub(crate) const DEFER_FROM: usize = 64 << 20;
@@ -243,6 +243,11 @@ impl Region {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the file is memory that can be sealed.
+    pub(crate) fn is_of_a_memory_file(&self) -> bool {
+        self.origin.source.as_ref().is_some_and(|source| seal::seals(source.fd()).is_ok())
+    }
+
     /// Says that the range will be unmapped soon, by whoever lets go of it last.
     pub(crate) fn announce_end(&self) {
         self.announced.store(reaper::announce(), Ordering::Relaxed);
@@ -279,10 +284,13 @@ impl Region {
     pub(crate) unsafe fn keep_to_this_process(&self, base: NonNull<u8>, len: usize) -> io::Result<()> {
         let mut absent = absent::lock()?;
         // SAFETY: by this function's contract; nothing changes in this process.
-        unsafe { memory::advise(base, len, libc::MADV_DONTFORK) }?;
-        absent.insert(absent::addresses(base, len));
-        self.only_in.get_or_init(fork::generation);
-        Ok(())
+        let advised = unsafe { memory::advise(base, len, libc::MADV_DONTFORK) };
+        // SAFETY: as above. It is taken back where it was given for a part only.
+        if advised.is_ok() || unsafe { memory::advise(base, len, libc::MADV_DOFORK) }.is_err() {
+            absent.insert(absent::addresses(base, len));
+            self.only_in.get_or_init(fork::generation);
+        }
+        advised
     }
 
     /// Gives a part of the range to children again. They still do not unmap it: they may lack another part.

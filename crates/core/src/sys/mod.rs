@@ -3,6 +3,7 @@
 //! Memory-management calls go through libc, so that sanitizers and preloaded libraries see them; everything
 //! else goes through rustix. Contracts about who owns a range are stated here and kept in `map`.
 
+pub(crate) mod absent;
 pub(crate) mod file;
 pub(crate) mod file_system;
 pub(crate) mod fork;

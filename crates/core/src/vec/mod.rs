@@ -36,6 +36,7 @@ use zerocopy::IntoBytes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{Access, ReadOnly, ReadWrite};
 use crate::plain::Plain;
+use crate::sys::memory::prefer_huge_pages;
 use body::Body;
 
 /// Bytes that wait in memory before they are written. Measured for 16-byte elements: 64 KiB 213 M elements a
@@ -522,8 +523,10 @@ impl<T: Plain, A: Access> fmt::Debug for MapVec<T, A> {
 /// Makes zeroed elements, at least one, or says that memory is short.
 fn zeroed<T: Plain, A: Access>(count: usize, action: &'static str, body: &Body<A>) -> Result<Vec<T>> {
     let count = count.max(1);
-    T::new_vec_zeroed(count).map_err(|_| {
+    let mut elements = T::new_vec_zeroed(count).map_err(|_| {
         let why = format!("no memory is left for {count} elements of {} bytes", size_of::<T>());
         Error::new(ErrorKind::OutOfMemory, action, body.source().name(), why)
-    })
+    })?;
+    prefer_huge_pages(&mut elements);
+    Ok(elements)
 }

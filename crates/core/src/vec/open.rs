@@ -87,7 +87,9 @@ pub(super) fn open<T: Plain, A: Opens>(options: &MapVecOptions, path: &Path) -> 
     let places = Places::new(options.form, size_of::<T>());
     let (published, flushed) = examine::<T>(options, &source)?;
     // Whoever created it may have been killed before the name was durable.
-    let directory = if A::WRITES { File::open(directory_of(path)).ok() } else { None };
+    let named = file::remembered_path(source.fd());
+    let directory = directory_of(named.as_deref().unwrap_or(path));
+    let directory = if A::WRITES { File::open(directory).ok() } else { None };
     let found = Found { places, published, flushed, lock, unsynced_name: directory };
     let mut body = Body::new(source, A::MAPPER, options, found)?;
     if A::WRITES && options.damage == Damage::OpenPrefix {

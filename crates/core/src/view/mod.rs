@@ -35,6 +35,7 @@ use crate::fault::raw;
 use crate::map::region::Region;
 use crate::map::{Access, ReadOnly, Readable, Source, Writable};
 use crate::span::Span;
+use crate::sys::memory::prefer_huge_pages;
 
 /// A bounded window on a [`Map`](crate::Map).
 ///
@@ -250,6 +251,7 @@ impl<'map, A: Readable> View<'map, A> {
     /// ```
     pub fn to_vec(&self) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::with_capacity(self.len);
+        prefer_huge_pages(bytes.spare_capacity_mut());
         // SAFETY: the vector has room for the view's length.
         unsafe { self.copy_to_raw(0, bytes.as_mut_ptr(), self.len) }?;
         // SAFETY: the copy has initialised that many bytes.

@@ -22,7 +22,7 @@ pub(crate) use arch::{
 };
 
 /// Makes freshly written instructions visible to instruction fetch, page by page. A page that cannot be had
-/// is passed by: fetching from it faults anyway.
+/// is passed by, where the handler is installed: fetching from it faults anyway.
 ///
 /// # Safety
 /// `start..+len` lies in address space that a `Region` (or whoever calls) owns, readable where it is there.

@@ -17,9 +17,10 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sys::memory::{self as kernel, Backing};
+use super::memory::{self as kernel, Backing};
+use super::page;
 
-/// The ranges, by address, none of which overlap.
+/// The ranges, by address, none of which touch.
 struct Table {
     locked: AtomicBool,
     ranges: UnsafeCell<Vec<Range<usize>>>,
@@ -34,29 +35,45 @@ static TABLE: Table = Table { locked: AtomicBool::new(false), ranges: UnsafeCell
 /// The table, while nobody forks and nobody else changes it.
 pub(crate) struct Locked(());
 
-/// Locks the table, and sees to it that forks do, too.
+/// Sees to it that forks lock the table and fill the child's holes. Called with the first map: handlers that
+/// were registered later run before ours, so that none of their locks is waited for while ours is held.
 ///
 /// # Errors
 /// Where pthread_atfork(3) has no memory.
-pub(crate) fn lock() -> io::Result<Locked> {
+pub(crate) fn hook() -> io::Result<()> {
     static HOOKED: OnceLock<i32> = OnceLock::new();
     // SAFETY: the three functions touch the table and make system calls only.
-    let refused = *HOOKED
-        .get_or_init(|| unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) });
-    if refused != 0 {
-        return Err(io::Error::from_raw_os_error(refused));
+    let hooks = || unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    match *HOOKED.get_or_init(hooks) {
+        0 => Ok(()),
+        refused => Err(io::Error::from_raw_os_error(refused)),
     }
+}
+
+/// Locks the table.
+///
+/// # Errors
+/// As [`hook`].
+pub(crate) fn lock() -> io::Result<Locked> {
+    hook()?;
     acquire();
     Ok(Locked(()))
 }
 
 impl Locked {
-    /// Says that children will lack a range.
+    /// Says that children will lack a range. It is joined with those that it touches.
     pub(crate) fn insert(&mut self, range: Range<usize>) {
-        self.remove(range.clone());
+        let mut whole = range;
         let ranges = self.ranges();
-        let place = ranges.partition_point(|known| known.start < range.start);
-        ranges.insert(place, range);
+        ranges.retain(|known| {
+            let touches = known.start <= whole.end && whole.start <= known.end;
+            if touches {
+                whole = known.start.min(whole.start)..known.end.max(whole.end);
+            }
+            !touches
+        });
+        let place = ranges.partition_point(|known| known.start < whole.start);
+        ranges.insert(place, whole);
     }
 
     /// Says that children will have a range again, or that nobody has it any more.
@@ -98,7 +115,7 @@ impl Drop for Locked {
 
 fn acquire() {
     while TABLE.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-        // Held for a system call at most.
+        // Held for a system call, or for as long as somebody forks.
         std::thread::yield_now();
     }
 }
@@ -117,16 +134,26 @@ extern "C" fn in_parent() {
 
 /// Fills the holes. Allocates nothing.
 extern "C" fn in_child() {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: the thread that forked held the lock, and this is its copy: the only thread that there is.
     let ranges = unsafe { &*TABLE.ranges.get() };
-    for range in ranges {
-        // SAFETY: nothing that exists is replaced. What is refused is there already: the child of a child has
-        // inherited what fills the holes.
-        let _filled =
-            unsafe { kernel::map(range.start, range.len(), libc::PROT_NONE, flags, Backing::ANONYMOUS) };
-    }
+    ranges.iter().cloned().for_each(fill);
     release();
+}
+
+/// Fills what is free of a range, and leaves the rest as it is: the child of a child has inherited what fills
+/// its parent's holes, and a range may have been lacking in part.
+fn fill(range: Range<usize>) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    let len = range.len();
+    // SAFETY: nothing that exists is replaced.
+    let filled = unsafe { kernel::map(range.start, len, libc::PROT_NONE, flags, Backing::ANONYMOUS) };
+    let is_taken = filled.is_err_and(|error| error.raw_os_error() == Some(libc::EEXIST));
+    if !is_taken || len <= page::size() || kernel::is_mapped_whole(range.start, len) {
+        return;
+    }
+    let middle = range.start + (len / 2).next_multiple_of(page::size());
+    fill(range.start..middle);
+    fill(middle..range.end);
 }
 
 /// The addresses of a range.
@@ -139,8 +166,8 @@ pub(crate) fn addresses(base: NonNull<u8>, len: usize) -> Range<usize> {
 mod tests {
     use super::*;
 
-    /// At the end of the address space, where nothing is ever mapped.
-    const FAR: usize = 0x7fff_ffff_0000;
+    /// Beyond every address space.
+    const FAR: usize = 1 << 62;
 
     fn known() -> Vec<Range<usize>> {
         let mut table = lock().unwrap();
@@ -157,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_cut_joined_to_nothing_and_moved_whole() {
+    fn ranges_are_cut_joined_and_moved_whole() {
         let change = |change: &dyn Fn(&mut Locked)| {
             change(&mut lock().unwrap());
             known()
@@ -165,7 +192,8 @@ mod tests {
         assert!(change(&|_| {}).is_empty());
         change(&|table| table.insert(far(10..20)));
         assert_eq!(change(&|table| table.insert(far(30..40))), [10..20, 30..40]);
-        assert_eq!(change(&|table| table.insert(far(15..18))), [10..15, 15..18, 18..20, 30..40]);
+        assert_eq!(change(&|table| table.insert(far(15..18))), [10..20, 30..40]);
+        assert_eq!(change(&|table| table.insert(far(20..25))), [10..25, 30..40]);
         assert_eq!(change(&|table| table.remove(far(12..35))), [10..12, 35..40]);
         assert_eq!(change(&|table| table.move_to(far(35..40), far(50..60))), [10..12, 50..60]);
         assert_eq!(change(&|table| table.move_to(far(10..13), far(70..73))), [10..12, 50..60]);
