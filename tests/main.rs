@@ -42,6 +42,7 @@ const SUITES: &[Suite] = &[
     support::failing_fs::SUITE,
     atomics::SUITE,
     truncation::SUITE,
+    truncation::arrays::SUITE,
     full_disk::SUITE,
     io_errors::SUITE,
     signals::SUITE,
