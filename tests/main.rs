@@ -10,6 +10,7 @@
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
+mod arrays;
 mod atomics;
 mod background;
 mod bad_input;
@@ -47,6 +48,7 @@ const SUITES: &[Suite] = &[
     io_errors::SUITE,
     signals::SUITE,
     forks::SUITE,
+    arrays::SUITE,
     intent::SUITE,
     fallbacks::SUITE,
     files::SUITE,
