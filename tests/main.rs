@@ -16,6 +16,7 @@ mod background;
 mod bad_input;
 mod cache;
 mod devices;
+mod durability;
 mod fallbacks;
 mod files;
 mod forks;
@@ -46,6 +47,7 @@ const SUITES: &[Suite] = &[
     truncation::arrays::SUITE,
     full_disk::SUITE,
     io_errors::SUITE,
+    durability::SUITE,
     signals::SUITE,
     forks::SUITE,
     arrays::SUITE,

@@ -397,7 +397,7 @@ impl<T: Plain> MapVec<T> {
     /// flushed again: the kernel may have dropped what it could not write.
     ///
     /// # Kernel
-    /// fdatasync(2), twice where the count has changed.
+    /// fdatasync(2), twice where the count in a header has changed.
     ///
     /// ```
     /// # use mapwright_core::MapVec;
