@@ -9,7 +9,7 @@ use crate::support::process::{self, Parent};
 use crate::support::scratch;
 use crate::support::suite::{Verdict, role, suite};
 use cases::{ARRAYS, Case, MAPS, Trade};
-use mapwright::{Error, ErrorKind, Map, MapOptions, MapVec};
+use mapwright::{Error, ErrorKind, Map, MapOptions, MapVec, MapVecOptions};
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -126,6 +126,12 @@ fn try_without_permission(parent: &mut Parent) {
     tell("create", Map::create(folder.join("new"), 100).unwrap_err());
     tell("create an array", MapVec::<u64>::create(folder.join("new")).unwrap_err());
     tell("write an array", MapVec::<u64>::open(folder.join("array")).unwrap_err());
+    tell("read an array", MapVec::<u64>::open_read_only(folder.join("secret")).unwrap_err());
+    tell(
+        "write a raw array",
+        MapVecOptions::new().headerless().open::<u8>(folder.join("readable")).unwrap_err(),
+    );
+    tell("open or create an array", MapVec::<u64>::open_or_create(folder.join("new")).unwrap_err());
     drop(MapVec::<u64>::open_read_only(folder.join("array")).unwrap());
     drop(MapOptions::new().map_copy(std::fs::File::open(folder.join("readable")).unwrap()).unwrap());
 }
@@ -142,11 +148,12 @@ fn file_without_permission_is_named() -> Verdict {
     let report = process::run(role!(try_without_permission), &[folder.path().to_str().unwrap()]);
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     print!("{}", report.assert_ok().said);
-    for (line, name) in report.said.lines().zip(["secret", "readable", "secret", "new", "new", "array"]) {
+    let names = ["secret", "readable", "secret", "new", "new", "array", "secret", "readable", "new"];
+    for (line, name) in report.said.lines().zip(names) {
         assert!(line.contains(&format!("{:?}", ErrorKind::PermissionDenied)), "{line}");
         assert!(line.contains(name), "{line}");
     }
-    assert_eq!(report.said.lines().count(), 6);
+    assert_eq!(report.said.lines().count(), names.len());
     assert!(!folder.path().join("new").exists());
     Ok(())
 }

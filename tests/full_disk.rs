@@ -4,7 +4,7 @@
 use crate::support::random::Random;
 use crate::support::suite::{Verdict, suite};
 use crate::support::tmpfs::Tmpfs;
-use mapwright::{ErrorKind, Fault, FaultKind, Map, MapOptions, ReadWrite, View};
+use mapwright::{ErrorKind, Fault, FaultKind, Map, MapOptions, MapVec, MapVecOptions, ReadWrite, View};
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::atomic::Ordering;
 
@@ -16,6 +16,7 @@ suite!(
         load_from_a_hole_is_no_space,
         creating_fails_and_leaves_nothing_behind,
         growing_is_an_error_that_leaves_the_map_as_it_was,
+        array_keeps_what_was_pushed_until_there_is_room,
     ],
     roles: [],
 );
@@ -120,12 +121,54 @@ fn fill_up_to_the_hole_was_done() -> Verdict {
     Ok(())
 }
 
-/// tmpfs makes a page for a hole that is only read, too.
+/// One way to read eight bytes, of which each must be zero.
+type Load = fn(View<'_, ReadWrite>, usize) -> Result<[u8; 8], Fault>;
+
+const LOADS: &[(&str, Load)] = &[
+    ("load", |view, at| view.load(at)),
+    ("copy_to", |view, at| {
+        let mut bytes = [1; 8];
+        view.copy_to(at, &mut bytes).map(|()| bytes)
+    }),
+    ("load_many", |view, at| {
+        let mut words = [1u64; 2];
+        view.load_many(&[at, at], &mut words).map(|()| words[1].to_ne_bytes())
+    }),
+    ("atomic load", |view, at| Ok(view.atomic::<u64>(at)?.load(Ordering::Acquire)?.to_ne_bytes())),
+    ("find_byte", |view, at| {
+        let found = view.sub(at..at + 8)?.find_byte(1)?;
+        Ok([u8::from(found.is_some()); 8])
+    }),
+];
+
+/// tmpfs makes a page for a hole that is only read through a map, too. A kernel that shows zeros instead
+/// would be as right.
 fn load_from_a_hole_is_no_space() -> Verdict {
     let disk = FullDisk::new()?;
-    match disk.view().load::<u64>(4096) {
-        Ok(zero) => assert_eq!(zero, 0),
-        Err(fault) => assert_eq!(fault.kind(), FaultKind::NoSpace, "{fault}"),
+    let (mut zeros, mut faults) = (0, 0);
+    for (number, (name, load)) in LOADS.iter().enumerate() {
+        for page in 0..10 {
+            let at = (number * 10 + page) * 4096 + 64;
+            match load(disk.view(), at) {
+                Ok(bytes) => {
+                    assert_eq!(bytes, [0; 8], "{name} at {at}");
+                    zeros += 1;
+                }
+                Err(fault) => {
+                    // A fault of a part counts from the part.
+                    assert_eq!(fault.kind(), FaultKind::NoSpace, "{name} at {at}: {fault}");
+                    assert_eq!(fault.raw_os_error(), Some(libc::ENOSPC), "{name} at {at}: {fault}");
+                    assert_eq!(fault.file_offset(), u64::try_from(at).unwrap(), "{name} at {at}: {fault}");
+                    faults += 1;
+                }
+            }
+        }
+    }
+    println!("  {zeros} loads gave zeros, {faults} faults");
+    assert_eq!(zeros + faults, LOADS.len() * 10);
+    std::fs::remove_file(&disk.full).unwrap();
+    for (number, (name, load)) in LOADS.iter().enumerate() {
+        assert_eq!(load(disk.view(), number * 10 * 4096 + 64).unwrap(), [0; 8], "{name}");
     }
     Ok(())
 }
@@ -152,5 +195,46 @@ fn growing_is_an_error_that_leaves_the_map_as_it_was() -> Verdict {
     std::fs::remove_file(&disk.full).unwrap();
     map.grow(HOLE).unwrap();
     map.view().fill(.., 1).unwrap();
+    Ok(())
+}
+
+fn array_keeps_what_was_pushed_until_there_is_room() -> Verdict {
+    for options in [MapVecOptions::new(), MapVecOptions::new().headerless()] {
+        let tmpfs = Tmpfs::of_bytes(SIZE)?;
+        let (path, ballast) = (tmpfs.path().join("array"), tmpfs.path().join("ballast"));
+        std::fs::write(&ballast, vec![0xFF; 4 << 20]).unwrap();
+        let mut array = options.create::<u64>(&path).unwrap();
+        let mut pushed = 0;
+        let error = loop {
+            match array.push(pushed) {
+                Ok(()) => pushed += 1,
+                Err(error) => break error,
+            }
+        };
+        println!("  after {pushed} elements: {error}");
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+        assert!(error.to_string().contains("array"), "{error}");
+        // Some were written, and a disk of 4 MiB has no room for more.
+        assert!((100_000..600_000).contains(&pushed), "{pushed} elements");
+        let is_whole = |array: &MapVec<u64>, count| array.iter().map(Result::unwrap).eq(0..count);
+        for again in 0..3 {
+            assert!(is_whole(&array, pushed), "attempt {again}: what was pushed is lost");
+            for refused in [array.push(pushed), array.spill(), array.extend_from_slice(&[1; 100_000])] {
+                assert_eq!(refused.unwrap_err().kind(), ErrorKind::NoSpace);
+            }
+        }
+        // Others see a whole array, too: as much of it as was written.
+        let seen = options.open_read_only::<u64>(&path).unwrap();
+        let written = u64::try_from(seen.len()).unwrap();
+        assert!(written > 0 && written < pushed && seen.iter().map(Result::unwrap).eq(0..written));
+
+        std::fs::remove_file(&ballast).unwrap();
+        for number in pushed..pushed + 200_000 {
+            array.push(number).unwrap();
+        }
+        assert!(is_whole(&array, pushed + 200_000));
+        array.close().unwrap();
+        assert!(is_whole(&options.open(&path).unwrap(), pushed + 200_000));
+    }
     Ok(())
 }

@@ -5,30 +5,34 @@ pub(crate) mod calls;
 pub(crate) mod maps;
 
 use crate::support::process::Process;
+use crate::support::scratch;
 use crate::support::watchdog::Watch;
 use mapwright::{Map, ReadWrite};
-use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
+use tempfile::TempDir;
 
 /// The element that is appended as this one: no two are equal, and they are in no order.
 fn number(index: usize) -> u64 {
     u64::try_from(index).unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// How many steps a child has taken: a word of memory that both map, which outlives the child.
+/// How many steps a child has taken: a word of a file that both map, which outlives the child.
+///
+/// It has a name. A memory file would be found under /proc only by who may look into this process, and the
+/// children of an ordinary user may not: they lack the rights that it has in a namespace of its own.
 struct Progress {
     map: Map<ReadWrite>,
     path: String,
+    _folder: Option<TempDir>,
 }
 
 impl Progress {
     /// Begins at 0.
     fn new() -> Self {
-        let file = File::from(rustix::fs::memfd_create("progress", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
-        file.set_len(8).unwrap();
-        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        Self { map: Map::of(file).unwrap().into_read_write().unwrap(), path }
+        let folder = scratch::folder();
+        let path = scratch::file(&folder, "progress", &[0; 8]);
+        let path = path.to_str().unwrap().to_owned();
+        Self { map: Map::open_mut(&path).unwrap(), path, _folder: Some(folder) }
     }
 
     /// Where the child finds it.
@@ -37,7 +41,7 @@ impl Progress {
     }
 
     fn open(path: &str) -> Self {
-        Self { map: Map::open_mut(path).unwrap(), path: path.to_owned() }
+        Self { map: Map::open_mut(path).unwrap(), path: path.to_owned(), _folder: None }
     }
 
     fn get(&self) -> usize {

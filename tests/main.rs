@@ -10,11 +10,13 @@
 //! A skip is loud and counted (`support::skip`); every test runs under a watchdog (`support::watchdog`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "everything here is a test")]
 
+mod arrays;
 mod atomics;
 mod background;
 mod bad_input;
 mod cache;
 mod devices;
+mod durability;
 mod fallbacks;
 mod files;
 mod forks;
@@ -42,10 +44,13 @@ const SUITES: &[Suite] = &[
     support::failing_fs::SUITE,
     atomics::SUITE,
     truncation::SUITE,
+    truncation::arrays::SUITE,
     full_disk::SUITE,
     io_errors::SUITE,
+    durability::SUITE,
     signals::SUITE,
     forks::SUITE,
+    arrays::SUITE,
     intent::SUITE,
     fallbacks::SUITE,
     files::SUITE,

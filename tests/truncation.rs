@@ -6,6 +6,7 @@
 //! so each byte read is one of the two.
 
 mod access;
+pub(crate) mod arrays;
 
 use crate::support::random::Random;
 use crate::support::suite::suite;
@@ -28,8 +29,13 @@ suite!(
     roles: [fork_and_fault],
 );
 
-const TRUNCATIONS: usize = 10_000;
 const READERS: u64 = 4;
+
+/// How often the file is cut: `MAPWRIGHT_TRUNCATIONS`, for machines that need a hundred times longer.
+fn truncations() -> usize {
+    let Ok(text) = std::env::var("MAPWRIGHT_TRUNCATIONS") else { return 10_000 };
+    text.parse().unwrap_or_else(|_| panic!("MAPWRIGHT_TRUNCATIONS is {text:?}, not a whole number"))
+}
 
 /// How the readers tell that they did something.
 struct Progress {
@@ -39,11 +45,25 @@ struct Progress {
 }
 
 impl Progress {
+    /// Of whom the calling thread waits for.
+    fn new() -> Self {
+        Self { done: AtomicU64::new(0), is_awaited: AtomicBool::new(false), waiter: thread::current() }
+    }
+
     fn made(&self) {
         self.done.fetch_add(1, Ordering::SeqCst);
         if self.is_awaited.swap(false, Ordering::SeqCst) {
             self.waiter.unpark();
         }
+    }
+}
+
+/// Tells the readers to stop, also where the test fails: it could not end without them.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -54,6 +74,17 @@ struct Tally {
     faults: AtomicU64,
 }
 
+impl Tally {
+    fn has_both(&self) -> bool {
+        self.data.load(Ordering::Relaxed) > 0 && self.faults.load(Ordering::Relaxed) > 0
+    }
+
+    fn print(&self, name: &str) {
+        let (data, faults) = (self.data.load(Ordering::Relaxed), self.faults.load(Ordering::Relaxed));
+        println!("  {name:<24}{data:>10} times data {faults:>10} faults");
+    }
+}
+
 fn every_access_survives_ten_thousand_truncations() {
     let folder = scratch::folder();
     let whole: Vec<u8> = (0..LENGTH).map(content).collect();
@@ -62,10 +93,10 @@ fn every_access_survives_ten_thousand_truncations() {
     let file = File::options().read(true).write(true).open(&path).unwrap();
     let tallies: Vec<Tally> = KINDS.iter().map(|_| Tally::default()).collect();
     let stop = AtomicBool::new(false);
-    let progress =
-        Progress { done: AtomicU64::new(0), is_awaited: AtomicBool::new(false), waiter: thread::current() };
+    let (progress, wanted) = (Progress::new(), truncations());
     let mut truncations = 0;
     thread::scope(|scope| {
+        let _stopping = Stopping(&stop);
         let readers: Vec<_> = (1..=READERS)
             .map(|number| {
                 let (maps, tallies, stop, progress) = (&maps, &tallies, &stop, &progress);
@@ -73,10 +104,7 @@ fn every_access_survives_ten_thousand_truncations() {
             })
             .collect();
         let mut random = Random::stream(0);
-        let seen_both = |tally: &Tally| {
-            tally.data.load(Ordering::Relaxed) > 0 && tally.faults.load(Ordering::Relaxed) > 0
-        };
-        while truncations < TRUNCATIONS || !tallies.iter().all(seen_both) {
+        while truncations < wanted || !tallies.iter().all(Tally::has_both) {
             file.set_len(u64::try_from(random.below(LENGTH)).unwrap()).unwrap();
             wait_for_progress(&progress, &readers);
             file.set_len(u64::try_from(LENGTH).unwrap()).unwrap();
@@ -86,12 +114,10 @@ fn every_access_survives_ten_thousand_truncations() {
             wait_for_progress(&progress, &readers);
             truncations += 1;
         }
-        stop.store(true, Ordering::Relaxed);
     });
     println!("{truncations} truncations, {READERS} threads:");
     for (kind, tally) in KINDS.iter().zip(&tallies) {
-        let (data, faults) = (tally.data.load(Ordering::Relaxed), tally.faults.load(Ordering::Relaxed));
-        println!("  {:<24}{data:>10} times data {faults:>10} faults", kind.name);
+        tally.print(kind.name);
     }
 }
 

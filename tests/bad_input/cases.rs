@@ -201,6 +201,39 @@ pub(super) const ARRAYS: &[Case] = cases! {
         => InvalidInput, says ["pipe"];
     "a device as an array": |_| MapVec::<u64>::open("/dev/null").map(drop)
         => InvalidInput, says ["/dev/null", "device"];
+    "a folder as a raw array": |at| {
+        MapVecOptions::new().headerless().open_read_only::<u64>(at.join("folder")).map(drop)
+    } => InvalidInput, says ["folder", "directory"];
+    "read a pipe as an array": |at| MapVec::<u64>::open_read_only(at.join("pipe")).map(drop)
+        => InvalidInput, says ["pipe"];
+    "a pipe as a raw array": |at| {
+        MapVecOptions::new().headerless().open::<u64>(at.join("pipe")).map(drop)
+    } => InvalidInput, says ["pipe"];
+    "a socket as an array": |at| MapVec::<u64>::open(at.join("socket")).map(drop)
+        => Unsupported, says ["socket"];
+    "an array below a file": |at| MapVec::<u64>::open(at.join("ten/array")).map(drop)
+        => InvalidInput, says ["ten/array", "not a directory"];
+    "create an array below a file": |at| MapVec::<u64>::create(at.join("ten/array")).map(drop)
+        => InvalidInput, says ["ten/array", "not a directory"];
+    "a link to itself as an array": |at| MapVec::<u64>::open(at.join("loop")).map(drop)
+        => InvalidInput, says ["loop"];
+    "no path at all": |_| MapVec::<u64>::open("").map(drop)
+        => NotFound, says ["\"\""];
+    "create at no path at all": |_| MapVec::<u64>::create("").map(drop)
+        => NotFound, says ["\"\""];
+    "a name that is too long": |at| MapVec::<u64>::create(at.join("n".repeat(300))).map(drop)
+        => InvalidInput, says ["nnn", "too long"];
+    "create an array where a folder is": |at| MapVec::<u64>::create(at.join("folder")).map(drop)
+        => AlreadyExists, says ["folder"];
+    "open or create where a folder is": |at| MapVec::<u64>::open_or_create(at.join("folder")).map(drop)
+        => InvalidInput, says ["folder", "directory"];
+    "open or create on a link to itself": |at| MapVec::<u64>::open_or_create(at.join("loop")).map(drop)
+        => InvalidInput, says ["loop"];
+    "a file of /proc as an array": |_| MapVec::<u64>::open_read_only("/proc/self/status").map(drop)
+        => Damaged, says ["/proc/self/status", "0 bytes"];
+    "a file of /proc as a raw array": |_| {
+        MapVecOptions::new().headerless().open_read_only::<u8>("/proc/self/status").map(drop)
+    } => Unsupported, says ["/proc/self/status"];
     "an array in a missing folder": |at| MapVec::<u64>::create(at.join("no/array")).map(drop)
         => NotFound, says ["no/array"];
     "create over an array": |at| MapVec::<u64>::create(at.join("numbers")).map(drop)
@@ -240,6 +273,17 @@ pub(super) const ARRAYS: &[Case] = cases! {
     "a raw array with a half element": |at| {
         MapVecOptions::new().headerless().open::<u64>(at.join("ten")).map(drop)
     } => Damaged, says ["ten", "10 bytes", "1 elements and 2 bytes", "recover"];
+    "a raw array with a half element, read": |at| {
+        MapVecOptions::new().headerless().open_read_only::<u64>(at.join("ten")).map(drop)
+    } => Damaged, says ["ten", "10 bytes", "1 elements and 2 bytes", "recover"];
+    "a raw array shorter than an element": |at| {
+        MapVecOptions::new().headerless().open::<Longer>(at.join("ten")).map(drop)
+    } => Damaged, says ["ten", "10 bytes", "24", "0 elements and 10 bytes"];
+    "a lock on an array in use": |at| {
+        let _first = MapVec::<u64>::open(at.join("numbers"))?;
+        let options = MapVecOptions::new().lock_file(FileLock::Shared);
+        options.open_read_only::<u64>(at.join("numbers")).map(drop)
+    } => Busy, says ["numbers"];
     "two writers": |at| {
         let _first = MapVec::<u64>::open(at.join("numbers"))?;
         MapVec::<u64>::open(at.join("numbers")).map(drop)

@@ -29,12 +29,13 @@ suite!(tests: [plan_survives_its_text], roles: [serve]);
 pub(crate) enum Operation {
     Read,
     Write,
+    Sync,
 }
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// Those that touch this byte or one after it.
+    /// Those that touch this byte or one after it; a sync touches all.
     From(u64),
     /// Only the n-th from now on; the next one is the first.
     Nth(u64),
@@ -53,6 +54,7 @@ impl fmt::Display for Failure {
         let operation = match self.operation {
             Operation::Read => "read",
             Operation::Write => "write",
+            Operation::Sync => "sync",
         };
         let (when, number) = match self.when {
             When::From(offset) => ("from", offset),
@@ -75,6 +77,7 @@ impl FromStr for Failure {
             operation: match operation {
                 "read" => Operation::Read,
                 "write" => Operation::Write,
+                "sync" => Operation::Sync,
                 other => return Err(format!("not an operation: {other:?}")),
             },
             when: match when {
@@ -130,6 +133,13 @@ impl FailingFs {
         std::fs::read_to_string(self.mount.path().join(server::CONTROL_NAME)).unwrap().trim().parse().unwrap()
     }
 
+    /// What the disk was asked to do since it was asked this last: `write 4096 100` for a hundred bytes at
+    /// 4096, `sync data` and `sync all`, in the order in which they came.
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.mount.path().join(server::LOG_NAME)).unwrap();
+        log.lines().map(str::to_owned).collect()
+    }
+
     /// The server dies and the file system with it: every request that is not served from the cache fails.
     pub(crate) fn unplug(&mut self) {
         let server = self.server.take().expect("unplugged once");
@@ -144,7 +154,7 @@ impl FailingFs {
 use server::serve;
 
 fn plan_survives_its_text() {
-    for operation in [Operation::Read, Operation::Write] {
+    for operation in [Operation::Read, Operation::Write, Operation::Sync] {
         for when in [When::From(0), When::From(u64::MAX), When::Nth(1)] {
             let failure = Failure { operation, when, errno: libc::EIO };
             assert_eq!(failure.to_string().parse(), Ok(failure));

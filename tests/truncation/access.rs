@@ -2,7 +2,7 @@
 
 use crate::support::random::Random;
 use crate::support::scratch;
-use mapwright::{Fault, Finder, Map, MapOptions, ReadOnly, ReadWrite, View};
+use mapwright::{Fault, Finder, Map, MapOptions, ReadOnly, ReadWrite, Span, View};
 use std::cmp::Ordering as Order;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -14,6 +14,9 @@ pub(super) const LENGTH: usize = 24 * 4096 + 1_000;
 
 /// The longest single copy.
 const PIECE: usize = 3 * 4096;
+
+/// What is written at once by a call.
+const BULK: usize = 5 * 4096;
 
 /// One kind of access. It panics on a wrong byte.
 pub(super) struct Kind {
@@ -93,6 +96,9 @@ kinds! {
     "cursor read" => cursor_read,
     "cursor read_until" => cursor_read_until,
     "atomic load" => atomic_load,
+    "stream" => stream,
+    "gather" => gather,
+    "prefetch and gather" => prefetch_and_gather,
     "copy_from" => copy_from,
     "store u8" => store::<1>,
     "store u16" => store::<2>,
@@ -102,6 +108,7 @@ kinds! {
     "store_slice" => store_slice,
     "fill" => fill,
     "cursor write" => cursor_write,
+    "write_bulk" => write_bulk,
     "atomic store" => atomic_store,
     "atomic fetch_add" => atomic_fetch_add,
     "atomic swap" => atomic_swap,
@@ -273,6 +280,57 @@ fn cursor_read_until(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
     result.map(drop).map_err(|error| fault_in(&error))
 }
 
+/// So short a file is copied from the map; streams of long ones are cut elsewhere (`intent`).
+fn stream(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
+    let (view, mut offset) = tail(maps, random);
+    let mut stream = view.stream();
+    while let Some(chunk) = stream.next_chunk() {
+        let chunk = chunk?;
+        check(offset, chunk);
+        offset += chunk.len();
+    }
+    assert_eq!(offset, LENGTH, "a stream ended before the end and without a fault");
+    Ok(())
+}
+
+/// Now and then enough places for a queue of direct reads to be worth its while. Not always: while such a
+/// read has the file's dirty pages written first, nobody can truncate it.
+fn places(random: &mut Random) -> Vec<Span> {
+    let count = if random.below(8) == 0 { 20 } else { 1 + random.below(7) };
+    let mut place = || {
+        let size = random.below(1_000) + 1;
+        Span::new(place(random, size, 1), size).unwrap()
+    };
+    (0..count).map(|_| place()).collect()
+}
+
+fn gather(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
+    gathered(maps, &places(random))
+}
+
+/// Reading ahead what is not there any more is no error; the bytes tell.
+fn prefetch_and_gather(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
+    let places = places(random);
+    maps.read.view().prefetch(&places).unwrap();
+    gathered(maps, &places)
+}
+
+fn gathered(maps: &Maps, places: &[Span]) -> Result<(), Fault> {
+    // Bytes that belong nowhere, so that one that was not delivered shows.
+    let mut bytes: Vec<u8> = places
+        .iter()
+        .flat_map(|place| place.range().map(|at| if content(at) == 1 { 2 } else { 1 }))
+        .collect();
+    maps.read.view().gather(places, &mut bytes)?;
+    let mut delivered = bytes.as_slice();
+    for place in places {
+        let (bytes, rest) = delivered.split_at(place.len());
+        check(place.offset(), bytes);
+        delivered = rest;
+    }
+    Ok(())
+}
+
 fn atomic_load(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
     let offset = place(random, 8, 8);
     let value = maps.read.view().atomic::<u64>(offset)?.load(Ordering::Acquire)?;
@@ -310,6 +368,12 @@ fn cursor_write(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
     let mut cursor = maps.write.view().cursor();
     cursor.seek(SeekFrom::Start(u64::try_from(offset).unwrap())).unwrap();
     cursor.write_all(&whole()[offset..offset + PIECE]).map_err(|error| fault_in(&error))
+}
+
+/// Long enough to be written by a call, which must not make the file longer.
+fn write_bulk(maps: &Maps, random: &mut Random) -> Result<(), Fault> {
+    let offset = place(random, BULK, 1);
+    maps.write.view().write_bulk(offset, &whole()[offset..offset + BULK])
 }
 
 /// A word of the content.

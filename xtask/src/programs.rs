@@ -13,22 +13,6 @@ use crate::run;
 pub(crate) const ELSEWHERE: &[&str] =
     &["--package", "mapwright-core", "--package", "mapwright-tests", "--lib", "--test", "proof"];
 
-/// Tests that are left out where the processor is emulated, each with the reason.
-const NOT_EMULATED: &[(&str, &str)] = &[(
-    "truncation::every_access_survives_ten_thousand_truncations",
-    "a hundred times slower there, and many more threads meet on real processors",
-)];
-
-/// The arguments that leave those tests out; says so, and which.
-pub(crate) fn without_slow_tests() -> Vec<&'static str> {
-    let mut arguments = Vec::new();
-    for (test, reason) in NOT_EMULATED {
-        println!("SKIPPED under emulation: {test}: {reason}");
-        arguments.extend(["--skip", test]);
-    }
-    arguments
-}
-
 /// One test program that cargo built.
 pub(crate) struct TestProgram {
     pub(crate) name: String,

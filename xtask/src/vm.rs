@@ -15,7 +15,7 @@ use clap::Args;
 use crate::cargo::Tests;
 use crate::debian::beside;
 use crate::machine::{Emulator, Kernel, Parts, Processor};
-use crate::programs::{ELSEWHERE, TestProgram, test_programs, without_slow_tests};
+use crate::programs::{ELSEWHERE, TestProgram, test_programs};
 use crate::stage::Outcome;
 use crate::{guest, modules, run};
 
@@ -76,9 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     };
     let programs = static_programs(build)?;
     let modules = modules::in_load_order(&parts.modules, &MODULES)?;
-    let mut arguments = arguments.clone();
-    arguments.extend(without_slow_tests().into_iter().map(str::to_owned));
-    let content = guest::memory_disk(&parts.busybox, &modules, &programs, &arguments)?;
+    let content = guest::memory_disk(&parts.busybox, &modules, &programs, arguments)?;
     let memory_disk = beside(&parts.folder, "memory");
     fs::write(&memory_disk, content).with_context(|| format!("writing {}", memory_disk.display()))?;
     let disk = beside(&parts.folder, "disk");

@@ -1,4 +1,4 @@
-//! The server's side: a directory of two files, kept in memory.
+//! The server's side: a directory of a file to test with and two to talk by, kept in memory.
 
 use super::{Failure, Operation, When};
 use crate::support::process::Parent;
@@ -15,17 +15,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) const DATA_NAME: &str = "data";
 pub(super) const CONTROL_NAME: &str = "control";
+pub(super) const LOG_NAME: &str = "log";
 pub(super) const HEAL: &str = "heal";
 
 const DATA: INodeNo = INodeNo(2);
 const CONTROL: INodeNo = INodeNo(3);
+const LOG: INodeNo = INodeNo(4);
 /// Nothing changes behind the kernel's back, so it may remember everything.
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// The role: serves the FUSE connection that is its stdin until it is unmounted.
 pub(super) fn serve(parent: &mut Parent) {
     let length = parent.arg(0).parse().unwrap();
-    let state = State { bytes: scratch::pattern(length), failures: Vec::new(), failed_count: 0 };
+    let state = State {
+        bytes: scratch::pattern(length),
+        failures: Vec::new(),
+        failed_count: 0,
+        log: Vec::new(),
+        told: Vec::new(),
+    };
     let connection = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
     let files = Files { state: Mutex::new(state) };
     Session::from_fd(files, connection, SessionACL::All, fuser::Config::default()).unwrap().run().unwrap();
@@ -39,6 +47,10 @@ struct State {
     bytes: Vec<u8>,
     failures: Vec<Failure>,
     failed_count: u64,
+    /// What was written and synced since the log was read last.
+    log: Vec<String>,
+    /// What is being read of it.
+    told: Vec<u8>,
 }
 
 impl State {
@@ -106,6 +118,7 @@ impl Filesystem for Files {
         match name.to_str() {
             Some(DATA_NAME) => reply.entry(&FOREVER, &self.attributes(DATA), Generation(0)),
             Some(CONTROL_NAME) => reply.entry(&FOREVER, &self.attributes(CONTROL), Generation(0)),
+            Some(LOG_NAME) => reply.entry(&FOREVER, &self.attributes(LOG), Generation(0)),
             _ => reply.error(Errno::ENOENT),
         }
     }
@@ -139,8 +152,9 @@ impl Filesystem for Files {
     }
 
     fn open(&self, _request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        // Commands must arrive at once and in order, so the page cache stays out of `control`.
-        let flags = if inode == CONTROL { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() };
+        // What is said must arrive at once and in order, so the page cache stays out of it.
+        let flags =
+            if inode == CONTROL || inode == LOG { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() };
         reply.opened(FileHandle(0), flags);
     }
 
@@ -159,6 +173,15 @@ impl Filesystem for Files {
         if inode == CONTROL {
             let text = if offset == 0 { state.failed_count.to_string() } else { String::new() };
             return reply.data(text.as_bytes());
+        }
+        if inode == LOG {
+            // A reader comes several times, each time for what follows.
+            if offset == 0 {
+                state.told = std::mem::take(&mut state.log).join("\n").into_bytes();
+            }
+            let start = usize::try_from(offset).unwrap().min(state.told.len());
+            let end = state.told.len().min(start + usize::try_from(size).unwrap());
+            return reply.data(&state.told[start..end]);
         }
         match state.failure(Operation::Read, offset + u64::from(size)) {
             Some(errno) => reply.error(errno),
@@ -206,6 +229,7 @@ impl Filesystem for Files {
                     state.bytes.resize(end, 0);
                 }
                 state.bytes[start..end].copy_from_slice(data);
+                state.log.push(format!("write {offset} {size}"));
                 reply.written(size);
             }
         }
@@ -216,9 +240,16 @@ impl Filesystem for Files {
         _request: &Request,
         _inode: INodeNo,
         _handle: FileHandle,
-        _datasync: bool,
+        datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        let mut state = self.state();
+        match state.failure(Operation::Sync, u64::MAX) {
+            Some(errno) => reply.error(errno),
+            None => {
+                state.log.push(format!("sync {}", if datasync { "data" } else { "all" }));
+                reply.ok();
+            }
+        }
     }
 }

@@ -221,8 +221,10 @@ impl<A: Access> Body<A> {
         }
         self.sync()?;
         if self.flushed != self.published {
-            self.store(header::FLUSHED, self.published).map_err(|fault| self.faulted("flush", fault))?;
-            self.sync()?;
+            if self.options.form == Form::WithHeader {
+                self.store(header::FLUSHED, self.published).map_err(|fault| self.faulted("flush", fault))?;
+                self.sync()?;
+            }
             self.flushed = self.published;
         }
         if let Some(directory) = &self.unsynced_name {

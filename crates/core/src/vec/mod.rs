@@ -398,7 +398,7 @@ impl<T: Plain> MapVec<T> {
     /// flushed again: the kernel may have dropped what it could not write.
     ///
     /// # Kernel
-    /// fdatasync(2), twice where the count has changed.
+    /// fdatasync(2), twice where the count in a header has changed.
     ///
     /// ```
     /// # use mapwright_core::MapVec;
@@ -466,6 +466,11 @@ impl<T: Plain> MapVec<T> {
 }
 
 impl<T: Plain, A: Access> MapVec<T, A> {
+    /// Elements without a size are refused when the program is compiled.
+    ///
+    /// ```compile_fail
+    /// mapwright_core::MapVec::<[u64; 0]>::create("array").unwrap();
+    /// ```
     fn new(body: Body<A>) -> Self {
         const { assert!(size_of::<T>() > 0, "elements without a size leave nothing to store") };
         Self { body, tail: Tail { slots: Box::default(), len: 0 } }
