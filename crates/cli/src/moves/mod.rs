@@ -32,10 +32,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "SET")]
     save: Option<PathBuf>,
     /// Do not come back before all of it is done: try again where something is in the way.
-    #[arg(long)]
+    #[arg(long, display_order = 100)]
     wait: bool,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, display_order = 101)]
     json: bool,
 }
 

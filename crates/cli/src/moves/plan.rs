@@ -13,10 +13,9 @@ use crate::range::ByteRange;
 use crate::ui::quoted;
 use crate::walk;
 
-/// One file, with what is wanted of it.
+/// One file, with what is wanted of it. It is not kept open: there may be more of them than descriptors.
 pub(super) struct Job {
     pub(super) path: PathBuf,
-    pub(super) file: File,
     /// The bytes that the command is about.
     pub(super) wanted: Vec<Range<u64>>,
     /// What was so before anything was moved.
@@ -27,6 +26,17 @@ pub(super) struct Job {
 pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
     pub(super) refused: Vec<Failure>,
+}
+
+impl Job {
+    /// Opens the file.
+    pub(super) fn open(&self) -> Result<File, Failure> {
+        open(&self.path)
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|cause| Failure::os("open", quoted(path), cause))
 }
 
 /// What a set that is restored means to a command.
@@ -65,10 +75,9 @@ impl Plan {
     }
 
     fn add(&mut self, path: PathBuf, wanted: impl FnOnce(&Range<u64>) -> Vec<Range<u64>>) {
-        let opened = File::open(&path).map_err(|cause| Failure::os("open", quoted(&path), cause));
-        let job = opened.and_then(|file| {
+        let job = open(&path).and_then(|file| {
             let survey = Survey::of(&file, &path, ByteRange::ALL, Detail::Counted)?;
-            Ok(Job { wanted: wanted(&survey.range), path, file, survey })
+            Ok(Job { wanted: wanted(&survey.range), path, survey })
         });
         match job {
             Ok(job) => self.jobs.push(job),

@@ -84,6 +84,12 @@ fn what_a_set_does_not_hold_is_let_go() {
 }
 
 #[test]
+fn where_nothing_was_found_there_is_no_table_of_nothing() {
+    let run = finish(program().args(["evict", "/no/such/file"])).ended(1);
+    assert_eq!(run.out, "");
+}
+
+#[test]
 fn files_in_memory_have_no_other_place_and_it_is_said() {
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
         skip("tmpfs", "there is no /dev/shm");
