@@ -11,8 +11,12 @@ use serde::Serialize;
 use crate::outcome::{Failure, Outcome};
 use crate::ui::{Charset, Ink, Line, Screen, quoted, wrapped};
 
-/// Say what this machine offers, what is missing, and how to get it; or what is wrong with a process.
+/// Say what this machine offers, and how to get what is missing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mapwright doctor /srv         also what its file system can do
+  mapwright doctor --pid 4711   what is wrong with a process")]
 pub(crate) struct Args {
     /// A folder whose file system is to be tried, too.
     #[arg(default_value = ".")]

@@ -28,8 +28,15 @@ const VERB: Verb = Verb {
 /// How much is evicted at once, so that a rate can be kept and progress seen.
 const PIECE: u64 = 64 << 20;
 
-/// Let go of what is in memory of files, after dirty pages were written back.
+/// Let go of what is in memory of files.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Dirty pages are written back first; what a process has mapped or locked stays.
+
+Examples:
+  mapwright evict data.db                  all of it
+  mapwright evict --range 1G- data.db      all but its first GiB
+  mapwright evict --save set /var/lib      for `warm --restore set` later")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

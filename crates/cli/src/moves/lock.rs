@@ -31,6 +31,13 @@ const SMALLEST: u64 = 64 << 10;
 
 /// Hold files in memory until Ctrl-C, or while a command runs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+As much is locked as limits allow; the rest is named.
+
+Examples:
+  mapwright lock data.db                         until Ctrl-C
+  mapwright lock --range 0-1G data.db -- server  while the server runs
+  mapwright lock --on-fault /usr/lib             what comes in anyway stays")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

@@ -41,7 +41,7 @@ pub(crate) struct Common {
 
 /// Says what is waited for.
 fn waiting(name: &str, why: &str) {
-    note(format!("waiting, because of {name}: {why} (Ctrl-C gives up)"));
+    note(format!("waiting for {name}: {why}; Ctrl-C gives up"));
 }
 
 /// How long to wait before something is tried again: a little longer each time. What takes more than a moment

@@ -24,8 +24,15 @@ const VERB: Verb = Verb {
     left: "not in memory",
 };
 
-/// Bring files into memory, as far as they are not there yet. Holes are passed over.
+/// Bring files into memory.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Only what is missing is read; holes are passed over.
+
+Examples:
+  mapwright warm data.db                all of it
+  mapwright warm --rate 100M /var/lib   gently
+  mapwright warm --restore set          what `--save set` found in memory before")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,

@@ -1,8 +1,9 @@
 //! `evict`: what can go goes, and what cannot says why.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use mapwright::{MapOptions, Populate};
 
@@ -48,6 +49,24 @@ fn pages_that_a_process_has_mapped_stay_and_it_is_said() {
             Err(run.err)
         }
     });
+}
+
+#[test]
+fn waiting_is_said_once_with_the_reason_and_ends_when_it_is_over() {
+    let folder = Folder::new();
+    if !can_evict(&folder) {
+        return;
+    }
+    let path = folder.file("mapped", &bytes(1 << 20));
+    let map = MapOptions::new().populate(Populate::Now).open(&path).unwrap();
+    let mut command = program();
+    command.args(["evict", "--wait"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines.next().unwrap().unwrap();
+    assert!(said.contains("waiting for") && said.contains("mapped, or uses them"), "{said}");
+    map.close().unwrap();
+    assert_eq!((lines.next().transpose().unwrap(), child.wait().unwrap().code()), (None, Some(0)));
 }
 
 #[test]
