@@ -26,6 +26,10 @@ const PIPE: usize = 1 << 20;
 
 /// Write the bytes of targets to stdout.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mapwright cat data.db:1M+4K | xxd
+  mapwright cat /proc/self/status /dev/sda:0-512")]
 pub(crate) struct Args {
     /// Files, devices, and anything else that can be read; `TARGET:RANGE` for a part.
     #[arg(required = true, value_name = "TARGET[:RANGE]")]

@@ -39,10 +39,9 @@ fn main() -> ExitCode {
     let charset = if typed.ascii { Charset::Ascii } else { Charset::of_locale() };
     match run(typed.command, charset) {
         Ok(outcome) => outcome.into(),
-        Err(Failure::NobodyReads) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
-            Outcome::Failed.into()
+            failure.code()
         }
     }
 }

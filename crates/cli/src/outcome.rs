@@ -67,6 +67,8 @@ pub(crate) enum Failure {
     NobodyReads,
     /// A sentence, and what to do about it.
     Told {
+        /// Whether it was asked for in a wrong way, whatever the state of the world.
+        misused: bool,
         /// What was tried, on what, and why it did not work.
         what: String,
         /// What can be done about it.
@@ -77,7 +79,21 @@ pub(crate) enum Failure {
 impl Failure {
     /// A failure that is a sentence of our own.
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self::Told { what: what.into(), advice: None }
+        Self::Told { misused: false, what: what.into(), advice: None }
+    }
+
+    /// Wrong usage that only a command itself can see.
+    pub(crate) fn misuse(what: impl Into<String>) -> Self {
+        Self::Told { misused: true, what: what.into(), advice: None }
+    }
+
+    /// The code that the program ends with because of it.
+    pub(crate) fn code(&self) -> ExitCode {
+        match self {
+            Self::NobodyReads => ExitCode::SUCCESS,
+            Self::Told { misused: true, .. } => ExitCode::from(2),
+            Self::Told { misused: false, .. } => Outcome::Failed.into(),
+        }
     }
 
     /// A failed call of the system, in the words of the library: `cannot DO THING: WHY`.
@@ -88,7 +104,7 @@ impl Failure {
     /// Adds what can be done about it.
     pub(crate) fn advice(self, advice: impl Into<String>) -> Self {
         match self {
-            Self::Told { what, .. } => Self::Told { what, advice: Some(advice.into()) },
+            Self::Told { misused, what, .. } => Self::Told { misused, what, advice: Some(advice.into()) },
             Self::NobodyReads => Self::NobodyReads,
         }
     }

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_unknown_scheme_is_refused_with_those_that_there_are() {
-        let Err(Failure::Told { what, advice }) = Target::parse(OsStr::new("s3://bucket/key")) else {
+        let Err(Failure::Told { what, advice, .. }) = Target::parse(OsStr::new("s3://bucket/key")) else {
             panic!("nobody serves s3 here");
         };
         assert!(what.contains("`s3:`"), "{what}");

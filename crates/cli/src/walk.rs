@@ -67,7 +67,7 @@ impl Selection {
     /// entry.
     pub(crate) fn find(&self) -> Result<Vec<Entry>, Failure> {
         if self.is_empty() {
-            return Err(Failure::new("no PATH was given")
+            return Err(Failure::misuse("no PATH was given")
                 .advice("name files or folders, or a list with --files-from"));
         }
         let listed = self.files_from.as_deref().map(|list| read_list(list, self.null)).transpose()?;

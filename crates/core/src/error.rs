@@ -322,7 +322,13 @@ impl fmt::Display for Fault {
         let at = self.file_offset;
         match self.kind {
             FaultKind::Truncated => write!(f, "the file now ends before byte {at}: it was truncated"),
-            FaultKind::Io => write!(f, "byte {at} could not be read or written: input or output error"),
+            FaultKind::Io => {
+                let why = self.raw_os_error().map_or_else(
+                    || "input or output error".to_owned(),
+                    |number| plain(&io::Error::from_raw_os_error(number)),
+                );
+                write!(f, "byte {at} could not be read or written: {why}")
+            }
             FaultKind::NoSpace => write!(f, "no space left for the page that holds byte {at}"),
             FaultKind::Gone => write!(f, "nothing is mapped any more at byte {at}"),
             FaultKind::Poisoned => write!(f, "the page that holds byte {at} is poisoned"),
@@ -333,7 +339,7 @@ impl fmt::Display for Fault {
             FaultKind::Misaligned => write!(f, "offset {} is not aligned for an atomic access", self.offset),
         }?;
         match self.raw_os_error() {
-            Some(number) if self.kind == FaultKind::Io || self.kind == FaultKind::NoSpace => {
+            Some(number) if self.kind == FaultKind::NoSpace => {
                 write!(f, " ({})", plain(&io::Error::from_raw_os_error(number)))
             }
             _ => Ok(()),
@@ -423,6 +429,14 @@ mod tests {
         let error = Error::from(fault);
         assert_eq!(error.fault(), Some(fault));
         assert!(error.to_string().contains("byte 4101"), "{error}");
+    }
+
+    #[test]
+    fn an_io_fault_says_what_the_device_said() {
+        let text = |number| Fault::new(FaultKind::Io, 0, 7, number).to_string();
+        assert_eq!(text(libc::EIO), "byte 7 could not be read or written: input/output error");
+        assert_eq!(text(libc::ETIMEDOUT), "byte 7 could not be read or written: connection timed out");
+        assert_eq!(text(0), "byte 7 could not be read or written: input or output error");
     }
 
     #[test]

@@ -193,9 +193,13 @@ impl Subject {
         let len = wide(Map::of(&file)?.len());
         let block = wide(BLOCK);
         let size = len.min(most) / block * block;
-        if size == 0 {
+        if len < block {
             let what = format!("cannot measure {quoted}: it has {len} bytes, and {BLOCK} are needed");
             return Err(Failure::new(what).advice("name a file of at least some megabytes"));
+        }
+        if size == 0 {
+            let what = format!("cannot measure {most} bytes of {quoted}: at least {BLOCK} are needed");
+            return Err(Failure::misuse(what));
         }
         let direct = OpenOptions::new().read(true).custom_flags(direct_flag()).open(path);
         let queue = DirectQueue::open(&file).err().map(|error| error.to_string());

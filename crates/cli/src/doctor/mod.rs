@@ -11,14 +11,18 @@ use serde::Serialize;
 use crate::outcome::{Failure, Outcome};
 use crate::ui::{Charset, Ink, Line, Screen, quoted, wrapped};
 
-/// Say what this machine offers, what is missing, and how to get it; or what is wrong with a process.
+/// Say what this machine offers, and how to get what is missing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mapwright doctor /srv         also what its file system can do
+  mapwright doctor --pid 4711   what is wrong with a process")]
 pub(crate) struct Args {
     /// A folder whose file system is to be tried, too.
     #[arg(default_value = ".")]
     place: PathBuf,
     /// Examine a running process instead: does anything keep its faults from becoming errors?
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = pid)]
     #[arg(conflicts_with_all = ["place", "verbose"])]
     pid: Option<u32>,
     /// Also say what each thing is good for.
@@ -27,6 +31,11 @@ pub(crate) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|&pid| pid > 0);
+    number.ok_or_else(|| format!("`{text}` is not the number of a process"))
 }
 
 #[derive(Serialize)]
@@ -118,11 +127,14 @@ const fn heading(topic: Topic) -> &'static str {
 /// The row itself, and below it what to do where something is not there.
 fn capability(row: &Capability, names: usize, verbose: bool, charset: Charset, width: usize) -> Vec<Line> {
     let (ink, mark) = mark(row.state, charset);
-    let margin = names + 6;
-    let first = Line::of(ink, format!("  {mark} ")).and(Ink::Plain, row.name).padded(margin);
+    // Names take no more than this of a narrow screen; a longer one stands on a line of its own.
+    let margin = (names + 6).min(width * 3 / 8);
+    let name = Line::of(ink, format!("  {mark} ")).and(Ink::Plain, row.name);
+    let stands_alone = name.width() + 2 > margin;
+    let first = name.padded(margin);
     let mut texts = vec![(Ink::Plain, row.detail.clone())];
     if verbose {
-        texts.push((Ink::Dim, format!("good for {}", row.purpose)));
+        texts.push((Ink::Dim, row.purpose.to_owned()));
     }
     if row.state != Availability::Have {
         texts.push((Ink::Dim, format!("without it: {}", row.without)));
@@ -131,12 +143,13 @@ fn capability(row: &Capability, names: usize, verbose: bool, charset: Charset, w
     let room = width.saturating_sub(margin).max(20);
     let texts: Vec<Line> = texts.iter().flat_map(|(ink, text)| wrapped(*ink, text, room)).collect();
     let mut lines = Vec::new();
-    for (index, text) in texts.into_iter().enumerate() {
-        let start = if index == 0 { first.clone() } else { Line::empty().padded(margin) };
-        lines.push(start.and_line(text));
+    if stands_alone || texts.is_empty() {
+        lines.push(first.clone().trimmed());
     }
-    if lines.is_empty() {
-        lines.push(first);
+    for (index, text) in texts.into_iter().enumerate() {
+        let beside = index == 0 && !stands_alone;
+        let start = if beside { first.clone() } else { Line::empty().padded(margin) };
+        lines.push(start.and_line(text));
     }
     lines
 }
@@ -181,13 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_leaves_no_room_stands_alone() {
+        let row = Capability { name: "a thing with a long name", ..found(Availability::Have) };
+        let lines = draw(&[row], false, Charset::Ascii, 48);
+        let plain: Vec<_> = lines.iter().map(Line::plain).collect();
+        assert_eq!(plain[1..3], ["  + a thing with a long name", "                  as it is"]);
+    }
+
+    #[test]
     fn what_is_missing_says_what_to_do() {
         let lines = plain(Availability::Missing, true);
         assert_eq!(
             lines[1..5],
             [
                 "  - thing  as it is",
-                "           good for speed",
+                "           speed",
                 "           without it: slower",
                 "           to get it: turn it on"
             ]

@@ -1,5 +1,6 @@
 //! `mapwright evict`: what is in memory is let go, after it was written back.
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,8 +28,15 @@ const VERB: Verb = Verb {
 /// How much is evicted at once, so that a rate can be kept and progress seen.
 const PIECE: u64 = 64 << 20;
 
-/// Let go of what is in memory of files, after dirty pages were written back.
+/// Let go of what is in memory of files.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Dirty pages are written back first; what a process has mapped or locked stays.
+
+Examples:
+  mapwright evict data.db                  all of it
+  mapwright evict --range 1G- data.db      all but its first GiB
+  mapwright evict --save set /var/lib      for `warm --restore set` later")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -36,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SET")]
     restore: Option<PathBuf>,
     /// Let go of no more than this many bytes a second.
-    #[arg(long, value_name = "SIZE", value_parser = size::parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = size::parse_rate)]
     rate: Option<u64>,
 }
 
@@ -91,11 +99,18 @@ impl Work<'_> {
         let mut left = cached(job, &job.survey);
         let at_first = total(&left);
         moved.already = total(&whole_pages(&job.wanted, &job.survey)).saturating_sub(at_first);
+        if left.is_empty() {
+            return Ok(moved);
+        }
+        let file = match job.open() {
+            Ok(file) => file,
+            Err(failure) => return Ok(moved.refused(at_first, &failure)),
+        };
         let mut patience = Patience::new();
         let mut now;
         loop {
-            moved.why = self.stretches(job, &left).err().map(|failure| failure.to_string());
-            now = Survey::of(&job.file, &job.path, ByteRange::ALL, Detail::LookedAt)?;
+            moved.why = self.stretches(&file, &left).err().map(|failure| failure.to_string());
+            now = Survey::of(&file, &job.path, ByteRange::ALL, Detail::LookedAt)?;
             left = if now.hidden().is_some() && moved.why.is_none() { Vec::new() } else { cached(job, &now) };
             if left.is_empty() || !self.wait {
                 break;
@@ -113,12 +128,12 @@ impl Work<'_> {
         Ok(moved)
     }
 
-    fn stretches(&mut self, job: &Job, stretches: &[Range<u64>]) -> Result<(), Failure> {
+    fn stretches(&mut self, file: &File, stretches: &[Range<u64>]) -> Result<(), Failure> {
         for stretch in stretches {
             let mut from = stretch.start;
             while from < stretch.end && !self.interrupt.came() {
                 let to = stretch.end.min(from + PIECE);
-                mapwright::evict(&job.file, from..to)?;
+                mapwright::evict(file, from..to)?;
                 self.progress.add(to - from);
                 self.pace.count(to - from, self.interrupt);
                 from = to;

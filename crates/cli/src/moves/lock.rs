@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mapwright::{LockMode, Map, MapOptions};
@@ -30,6 +31,13 @@ const SMALLEST: u64 = 64 << 10;
 
 /// Hold files in memory until Ctrl-C, or while a command runs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+As much is locked as limits allow; the rest is named.
+
+Examples:
+  mapwright lock data.db                         until Ctrl-C
+  mapwright lock --range 0-1G data.db -- server  while the server runs
+  mapwright lock --on-fault /usr/lib             what comes in anyway stays")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -37,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SET")]
     restore: Option<PathBuf>,
     /// Read no more than this many bytes a second.
-    #[arg(long, value_name = "SIZE", value_parser = size::parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = size::parse_rate)]
     rate: Option<u64>,
     /// Lock each page when it is touched first, instead of reading all of them now.
     #[arg(long)]
@@ -52,7 +60,8 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     let start = Instant::now();
     let restore = args.restore.as_deref().map(|set| (set, Restore::Members));
     let plan = Plan::make(&args.common, restore)?;
-    raise_limit();
+    raise(Resource::Memlock);
+    raise(Resource::Nofile);
     if args.common.wait {
         possible(plan.jobs.iter().map(|job| pages(&job.wanted, job.survey.page)).sum(), limit())?;
     }
@@ -72,7 +81,9 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     let locked: u64 = files.iter().map(|moved| moved.done).sum();
     let report = Report::new(VERB, files, plan.refused, start.elapsed());
     report.print(args.common.json, screen)?;
-    if locked == 0 || interrupt.came() {
+    // A command runs even where there was nothing to lock, but not where nothing could be.
+    let nothing_held = locked == 0 && (args.command.is_empty() || report.outcome() == Outcome::Failed);
+    if nothing_held || interrupt.came() {
         return Ok(report.outcome());
     }
     let outcome = hold(args, locked, report.outcome(), &interrupt);
@@ -80,11 +91,12 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     outcome
 }
 
-/// Uses what we may use without asking anybody: a soft limit is a hint to those who lock by accident.
-fn raise_limit() {
-    let limit = rustix::process::getrlimit(Resource::Memlock);
+/// Raises a soft limit to the hard one, which needs nobody's leave: what is locked takes memory and
+/// descriptors for as long as it is held.
+fn raise(resource: Resource) {
+    let limit = rustix::process::getrlimit(resource);
     // Where that is refused, so is the lock, which says why.
-    let _refused = rustix::process::setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, ..limit });
+    let _refused = rustix::process::setrlimit(resource, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// How much may be locked at all; nothing where there is no limit.
@@ -125,12 +137,17 @@ fn lock(
 ) -> (Moved, Vec<Map>) {
     let mut moved = Moved::new(&job.path);
     let mut held = Vec::new();
+    // One descriptor for all maps of a file.
+    let file = match job.open() {
+        Ok(file) => Arc::new(file),
+        Err(failure) => return (moved.refused(total(&job.wanted), &failure), held),
+    };
     let mut patience = Patience::new();
     let mut left: Vec<_> = pieces(&job.wanted).collect();
     left.reverse();
     while let Some(piece) = left.pop() {
         let len = piece.end - piece.start;
-        let map = MapOptions::new().offset(piece.start).len(narrow(len)).map(&job.file);
+        let map = MapOptions::new().offset(piece.start).len(narrow(len)).map(Arc::clone(&file));
         let why = match map.and_then(|map| map.lock_memory(.., mode).map(|()| map)) {
             Ok(map) => {
                 moved.done += len;
@@ -199,8 +216,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new_in(".").unwrap();
         file.as_file().set_len(8192).unwrap();
         let survey = Survey::of(file.as_file(), file.path(), ByteRange::ALL, Detail::Counted).unwrap();
-        let open = file.reopen().unwrap();
-        let job = Job { path: file.path().into(), file: open, wanted: Vec::from([0..8192; 1]), survey };
+        let job = Job { path: file.path().into(), wanted: Vec::from([0..8192; 1]), survey };
         file.as_file().set_len(0).unwrap();
         let told = std::cell::RefCell::new(Vec::new());
         let tell = |name: &str, why: &str| {

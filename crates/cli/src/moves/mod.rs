@@ -32,16 +32,16 @@ pub(crate) struct Common {
     #[arg(long, value_name = "SET")]
     save: Option<PathBuf>,
     /// Do not come back before all of it is done: try again where something is in the way.
-    #[arg(long)]
+    #[arg(long, display_order = 100)]
     wait: bool,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, display_order = 101)]
     json: bool,
 }
 
 /// Says what is waited for.
 fn waiting(name: &str, why: &str) {
-    note(format!("waiting, because of {name}: {why} (Ctrl-C gives up)"));
+    note(format!("waiting for {name}: {why}; Ctrl-C gives up"));
 }
 
 /// How long to wait before something is tried again: a little longer each time. What takes more than a moment

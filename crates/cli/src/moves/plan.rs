@@ -13,10 +13,9 @@ use crate::range::ByteRange;
 use crate::ui::quoted;
 use crate::walk;
 
-/// One file, with what is wanted of it.
+/// One file, with what is wanted of it. It is not kept open: there may be more of them than descriptors.
 pub(super) struct Job {
     pub(super) path: PathBuf,
-    pub(super) file: File,
     /// The bytes that the command is about.
     pub(super) wanted: Vec<Range<u64>>,
     /// What was so before anything was moved.
@@ -27,6 +26,17 @@ pub(super) struct Job {
 pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
     pub(super) refused: Vec<Failure>,
+}
+
+impl Job {
+    /// Opens the file.
+    pub(super) fn open(&self) -> Result<File, Failure> {
+        open(&self.path)
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|cause| Failure::os("open", quoted(path), cause))
 }
 
 /// What a set that is restored means to a command.
@@ -43,13 +53,13 @@ impl Plan {
     /// memory where that was asked for.
     pub(super) fn make(common: &Common, restore: Option<(&Path, Restore)>) -> Result<Self, Failure> {
         let mut plan = Self { jobs: Vec::new(), refused: Vec::new() };
+        let range = common.range.unwrap_or(ByteRange::ALL);
         if let Some((set, meaning)) = restore {
             for (path, members) in ResidencySet::load(set)?.files()? {
-                plan.add(path, |file| within(file, &members, meaning));
+                plan.add(path, |file| within(&part(file, range), &members, meaning));
             }
         }
         if restore.is_none() || !common.selection.is_empty() {
-            let range = common.range.unwrap_or(ByteRange::ALL);
             for found in walk::flatten(common.selection.find()?) {
                 match found {
                     Ok(found) if found.again => {}
@@ -65,10 +75,9 @@ impl Plan {
     }
 
     fn add(&mut self, path: PathBuf, wanted: impl FnOnce(&Range<u64>) -> Vec<Range<u64>>) {
-        let opened = File::open(&path).map_err(|cause| Failure::os("open", quoted(&path), cause));
-        let job = opened.and_then(|file| {
+        let job = open(&path).and_then(|file| {
             let survey = Survey::of(&file, &path, ByteRange::ALL, Detail::Counted)?;
-            Ok(Job { wanted: wanted(&survey.range), path, file, survey })
+            Ok(Job { wanted: wanted(&survey.range), path, survey })
         });
         match job {
             Ok(job) => self.jobs.push(job),
@@ -95,6 +104,7 @@ fn part(file: &Range<u64>, range: ByteRange) -> Range<u64> {
     range.from.min(to)..to
 }
 
+/// The part of a file that a set means to a command.
 fn within(file: &Range<u64>, members: &[Range<u64>], meaning: Restore) -> Vec<Range<u64>> {
     let all = std::slice::from_ref(file);
     match meaning {
@@ -120,5 +130,9 @@ mod tests {
         let members = [10..20, 90..200];
         assert_eq!(within(&(0..100), &members, Restore::Members), [10..20, 90..100]);
         assert_eq!(within(&(0..100), &members, Restore::Others), [0..10, 20..90]);
+        // Where a range was asked for too, only in it.
+        let part = part(&(0..100), ByteRange { from: 15, to: Some(95) });
+        assert_eq!(within(&part, &members, Restore::Members), [15..20, 90..95]);
+        assert_eq!(within(&part, &members, Restore::Others), [20..90; 1]);
     }
 }

@@ -37,6 +37,11 @@ impl Moved {
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.into(), name: name(path), already: 0, done: 0, left: 0, why: None }
     }
+
+    /// Says that nothing of what is left can be done.
+    pub(super) fn refused(self, left: u64, why: &Failure) -> Self {
+        Self { left, why: Some(why.to_string()), ..self }
+    }
 }
 
 /// What a command did.
@@ -92,7 +97,7 @@ impl Report {
     pub(super) fn print(&self, json: bool, screen: &mut Screen) -> Result<(), Failure> {
         if json {
             screen.json(self)?;
-        } else {
+        } else if self.refused.is_empty() || !self.files.is_empty() {
             screen.lines(self.table().lines())?;
         }
         screen.flush()?;

@@ -1,5 +1,6 @@
 //! `mapwright warm`: what is not in memory is brought in.
 
+use std::fs::File;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -23,8 +24,15 @@ const VERB: Verb = Verb {
     left: "not in memory",
 };
 
-/// Bring files into memory, as far as they are not there yet. Holes are passed over.
+/// Bring files into memory.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Only what is missing is read; holes are passed over.
+
+Examples:
+  mapwright warm data.db                all of it
+  mapwright warm --rate 100M /var/lib   gently
+  mapwright warm --restore set          what `--save set` found in memory before")]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
@@ -32,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SET")]
     restore: Option<PathBuf>,
     /// Read no more than this many bytes a second.
-    #[arg(long, value_name = "SIZE", value_parser = size::parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = size::parse_rate)]
     rate: Option<u64>,
 }
 
@@ -88,10 +96,17 @@ impl Work<'_> {
         let mut left = missing(job, &job.survey);
         let at_first = total(&left);
         moved.already = total(&without(&job.wanted, &job.survey.holes)).saturating_sub(at_first);
+        if left.is_empty() {
+            return Ok(moved);
+        }
+        let file = match job.open() {
+            Ok(file) => file,
+            Err(failure) => return Ok(moved.refused(at_first, &failure)),
+        };
         let mut patience = Patience::new();
         loop {
-            moved.why = self.stretches(job, &left).err().map(|failure| failure.to_string());
-            let now = Survey::of(&job.file, &job.path, ByteRange::ALL, Detail::Counted)?;
+            moved.why = self.stretches(&file, &left).err().map(|failure| failure.to_string());
+            let now = Survey::of(&file, &job.path, ByteRange::ALL, Detail::Counted)?;
             left =
                 if now.hidden().is_some() && moved.why.is_none() { Vec::new() } else { missing(job, &now) };
             if left.is_empty() || !self.wait {
@@ -118,10 +133,10 @@ impl Work<'_> {
         }
     }
 
-    fn stretches(&mut self, job: &Job, stretches: &[Range<u64>]) -> Result<(), Failure> {
+    fn stretches(&mut self, file: &File, stretches: &[Range<u64>]) -> Result<(), Failure> {
         for stretch in stretches {
             let mut before = 0;
-            mapwright::warm(&job.file, stretch.clone(), |done| {
+            mapwright::warm(file, stretch.clone(), |done| {
                 let more = done - before;
                 before = done;
                 self.progress.add(more);

@@ -19,6 +19,11 @@ use survey::{Item, Surveyor};
 
 /// Show which pages of files are in memory.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mapwright show data.db            a picture of one file
+  mapwright show /var/lib           folders as a tree, with totals
+  mapwright show --ranges data.db   stretches, as `mapwright cat` takes them")]
 pub(crate) struct Args {
     #[command(flatten)]
     selection: Selection,

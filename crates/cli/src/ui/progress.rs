@@ -12,7 +12,8 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins to show how `verb` comes along.
     pub(crate) fn of_bytes(verb: &str, total: u64, charset: Charset) -> Self {
-        let template = "{prefix} {bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+        // The bar takes what the figures leave: a line that is too long leaves others behind it.
+        let template = "{prefix} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
         Self::with(template, verb, total, charset)
     }
 

@@ -89,7 +89,7 @@ fn width() -> usize {
 
 /// Tells what went wrong.
 pub(crate) fn complain(failure: &Failure) {
-    let Failure::Told { what, advice } = failure else { return };
+    let Failure::Told { what, advice, .. } = failure else { return };
     tell(Line::of(Ink::Bad, "mapwright: ").and(Ink::Plain, what));
     if let Some(advice) = advice {
         tell(Line::of(Ink::Dim, "  ").and(Ink::Dim, advice));

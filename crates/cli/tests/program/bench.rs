@@ -96,4 +96,6 @@ fn a_file_without_a_block_is_refused_with_its_size() {
     let folder = Folder::new();
     let run = finish(program().arg("bench").arg(folder.file("tiny", b"abc"))).ended(1);
     assert!(run.err.contains("3 bytes") && run.err.contains("4096"), "{}", run.err);
+    let run = finish(program().args(["bench", "--size", "0"]).arg(folder.file("a", &bytes(9000)))).ended(2);
+    assert!(run.err.contains("cannot measure 0 bytes"), "{}", run.err);
 }

@@ -102,7 +102,9 @@ fn a_process_that_is_not_there_is_an_error() {
     // More than the kernel ever gives out.
     let run = run(["doctor", "--pid", "2000000000"]).ended(1);
     assert!(run.err.contains("cannot examine process 2000000000: there is no such process"), "{}", run.err);
-    for wrong in [&["--pid", "0"][..], &["--pid", "x"], &["--pid", "1", "/tmp"], &["--pid", "1", "-v"]] {
+    let wrong = crate::start::run(["doctor", "--pid", "x"]).ended(2);
+    assert!(wrong.err.contains("`x` is not the number of a process"), "{}", wrong.err);
+    for wrong in [&["--pid", "0"][..], &["--pid", "1", "/tmp"], &["--pid", "1", "-v"]] {
         crate::start::run([&["doctor"], wrong].concat()).ended(2);
     }
 }

@@ -1,8 +1,9 @@
 //! `evict`: what can go goes, and what cannot says why.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use mapwright::{MapOptions, Populate};
 
@@ -51,6 +52,24 @@ fn pages_that_a_process_has_mapped_stay_and_it_is_said() {
 }
 
 #[test]
+fn waiting_is_said_once_with_the_reason_and_ends_when_it_is_over() {
+    let folder = Folder::new();
+    if !can_evict(&folder) {
+        return;
+    }
+    let path = folder.file("mapped", &bytes(1 << 20));
+    let map = MapOptions::new().populate(Populate::Now).open(&path).unwrap();
+    let mut command = program();
+    command.args(["evict", "--wait"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines.next().unwrap().unwrap();
+    assert!(said.contains("waiting for") && said.contains("mapped, or uses them"), "{said}");
+    map.close().unwrap();
+    assert_eq!((lines.next().transpose().unwrap(), child.wait().unwrap().code()), (None, Some(0)));
+}
+
+#[test]
 fn a_range_takes_only_whole_pages() {
     let folder = Folder::new();
     if !can_evict(&folder) {
@@ -81,6 +100,12 @@ fn what_a_set_does_not_hold_is_let_go() {
         finish(program().args(["evict", "--wait", "--restore"]).arg(&set)).ended(0);
         if cached(&path) == 0 { Ok(()) } else { Err(format!("{} pages are left", cached(&path))) }
     });
+}
+
+#[test]
+fn where_nothing_was_found_there_is_no_table_of_nothing() {
+    let run = finish(program().args(["evict", "/no/such/file"])).ended(1);
+    assert_eq!(run.out, "");
 }
 
 #[test]

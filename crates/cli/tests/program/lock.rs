@@ -37,6 +37,17 @@ fn a_command_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_command_runs_where_there_was_nothing_to_lock_and_not_where_nothing_could_be() {
+    let folder = Folder::new();
+    let lock =
+        |path: &Path| finish(program().arg("lock").arg(path).args(["--", "sh", "-c", "echo ran; exit 4"]));
+    let run = lock(&folder.file("empty", b"")).ended(4);
+    assert!(run.out.ends_with("ran\n"), "{}", run.out);
+    let run = lock(&folder.path().join("missing")).ended(1);
+    assert!(run.out.is_empty() && run.err.contains("no such file"), "{}{}", run.out, run.err);
+}
+
+#[test]
 fn a_signal_lets_go() {
     let folder = Folder::new();
     let path = folder.file("a", &bytes(SMALL));

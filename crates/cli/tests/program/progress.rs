@@ -54,6 +54,8 @@ fn a_bar_is_shown_on_a_terminal_and_cleared_away() {
             if !(shown.contains(word) && shown.contains("8.00 MiB") && shown.contains('\u{2588}')) {
                 return Err(format!("{shown:?}"));
             }
+            // It fits into a line, so that it never has to be taken from two.
+            assert!(!shown.contains("\u{1b}[1A"), "{shown:?}");
             // The last thing is a line that was cleared.
             let last = shown.rsplit('\r').next().unwrap();
             assert!(!last.contains(word), "{shown:?}");

@@ -49,7 +49,7 @@ fn a_missing_path_is_named_by_every_command() {
 #[test]
 fn no_path_at_all_is_said_to_be_missing() {
     for command in ["show", "warm", "evict", "lock"] {
-        let run = run([command]).ended(1);
+        let run = run([command]).ended(2);
         assert!(
             run.err.contains("no PATH was given") && run.err.contains("--files-from"),
             "{command}: {}",

@@ -107,6 +107,22 @@ fn a_file_that_is_gone_from_a_set_is_named() {
 }
 
 #[test]
+fn there_may_be_more_files_than_descriptors() {
+    let folder = Folder::new();
+    for index in 0..60 {
+        fs::write(folder.path().join(format!("{index}")), bytes(100)).unwrap();
+    }
+    for (command, end) in [("evict --wait", ""), ("warm --wait", ""), ("lock", "-- true")] {
+        // The soft limit only: lock needs a descriptor for each file, and raises it.
+        let script = format!("ulimit -S -n 40 && exec \"$0\" {command} \"$1\" {end}");
+        let mut shell = std::process::Command::new("sh");
+        let shell = shell.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_mapwright")).arg(folder.path());
+        let run = finish(shell).ended(0);
+        assert!(run.out.contains("60 files together") && run.err.is_empty(), "{}{}", run.out, run.err);
+    }
+}
+
+#[test]
 fn an_empty_file_and_a_folder_can_be_warmed() {
     let folder = Folder::new();
     let empty = folder.file("empty", b"");
