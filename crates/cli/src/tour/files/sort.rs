@@ -7,7 +7,7 @@ use std::path::Path;
 use mapwright::zerocopy::IntoBytes;
 use mapwright::{MapVec, MapVecOptions, SortInto};
 
-use crate::measure::Cost;
+use crate::measure::{Cost, best};
 use crate::outcome::Failure;
 use crate::random::Random;
 use crate::tour::scene::Scene;
@@ -17,6 +17,9 @@ use crate::width::{narrow, wide};
 
 /// A key and what belongs to it.
 type Record = [u64; 2];
+
+/// How often each way sorts, of which the better counts.
+const ROUNDS: usize = 2;
 
 /// No more records than sort in a moment.
 const MOST: u64 = 4 << 20;
@@ -28,24 +31,35 @@ pub(super) fn sort(stage: &mut Stage<'_>) -> Result<(), Failure> {
     stage.doing("sorting records");
     let mut random = Random::seeded(count);
     let records: Vec<Record> = (0..count).map(|value| [random.below(u64::MAX), value]).collect();
-    MapVec::<Record>::create(&ours)?.extend_from_slice(&records)?;
     let refused = |cause| Failure::os("write", quoted(&theirs), cause);
-    File::create(&theirs).and_then(|mut file| file.write_all(records.as_bytes())).map_err(refused)?;
+    let (mut our_costs, mut their_costs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut array = MapVec::<Record>::open_or_create(&ours)?;
+        array.clear()?;
+        array.extend_from_slice(&records)?;
+        array.close()?;
+        File::create(&theirs).and_then(|mut file| file.write_all(records.as_bytes())).map_err(refused)?;
 
-    let (our_cost, first) = Cost::of(|| in_place(&ours))?;
-    let (their_cost, same) = Cost::of(|| by_read_and_write(&theirs))?;
-    if first != same {
-        return Err(Failure::new("two ways to sort the same records disagree"));
+        let (our_cost, first) = Cost::of(|| in_place(&ours))?;
+        let (their_cost, same) = Cost::of(|| by_read_and_write(&theirs))?;
+        if first != same {
+            return Err(Failure::new("two ways to sort the same records disagree"));
+        }
+        our_costs.push(our_cost);
+        their_costs.push(their_cost);
     }
     let says = format!(
         "{} records of 16 bytes with random keys, sorted in the file. A file larger than memory is sorted \
          by the same call, in runs that are merged.",
         words::count(count)
     );
-    let scene = Scene::new("Sort records in place")
+    let mut scene = Scene::new("Sort records in place")
         .code("options.sort_into(SortInto::SameFile).open(path)?.sort_unstable()?")
         .says(says);
-    stage.show(scene.ours("mapwright", our_cost).beside("read, sort, write", their_cost))
+    if let (Some(ours), Some(theirs)) = (best(our_costs), best(their_costs)) {
+        scene = scene.ours("mapwright", ours).beside("read, sort, write", theirs);
+    }
+    stage.show(scene)
 }
 
 /// Sorts, and returns the first record for comparison.
