@@ -30,9 +30,12 @@ impl Faults {
         Some(Self { minor, major })
     }
 
-    /// How many were added since an earlier moment.
+    /// How many were added since an earlier moment; none where it could not be read at this one.
     fn since(self, earlier: Self) -> Self {
-        Self { minor: self.minor - earlier.minor, major: self.major - earlier.major }
+        Self {
+            minor: self.minor.saturating_sub(earlier.minor),
+            major: self.major.saturating_sub(earlier.major),
+        }
     }
 
     /// Both kinds.
@@ -92,6 +95,13 @@ mod tests {
         let line = "17 (a) b (c)) S 1 17 17 0 -1 4194304 1234 9 56 8 0 0";
         assert_eq!(Faults::in_stat(line), Some(Faults { minor: 1234, major: 56 }));
         assert_eq!(Faults::in_stat("17 (a) S 1"), None);
+    }
+
+    #[test]
+    fn counters_that_cannot_be_read_are_no_faults() {
+        let before = Faults { minor: 5, major: 1 };
+        assert_eq!(Faults::default().since(before), Faults::default());
+        assert_eq!(Faults { minor: 7, major: 1 }.since(before), Faults { minor: 2, major: 0 });
     }
 
     #[test]

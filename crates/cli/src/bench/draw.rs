@@ -28,7 +28,7 @@ pub(super) fn report(name: &str, report: &Report, charset: Charset, width: usize
         field.missing.iter().for_each(|way| lines.extend(missing(way, width)));
     }
     lines.push(Line::empty());
-    lines.extend(wrapped(Ink::Plain, &report.verdict, width));
+    lines.extend(wrapped(Ink::Plain, &charset.spelled(&report.verdict), width));
     lines.push(Line::empty());
     lines.extend(wrapped(Ink::Dim, FOOT, width));
     lines

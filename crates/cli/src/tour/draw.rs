@@ -27,9 +27,8 @@ pub(super) fn heading(title: &str, ground: &Ground, width: usize) -> Vec<Line> {
 pub(super) fn scene(number: usize, scene: &Scene, charset: Charset, width: usize) -> Vec<Line> {
     let mut lines = vec![Line::empty(), title(number, scene, width)];
     for sentence in &scene.says {
-        lines.extend(
-            wrapped(Ink::Plain, sentence, width - INDENT).into_iter().map(|line| line.indented(INDENT)),
-        );
+        let sentence = wrapped(Ink::Plain, &charset.spelled(sentence), width - INDENT);
+        lines.extend(sentence.into_iter().map(|line| line.indented(INDENT)));
     }
     lines.extend(ways(&scene.ways, charset, width).into_iter().map(|line| line.indented(INDENT)));
     lines
@@ -55,11 +54,12 @@ fn ways(ways: &[Way], charset: Charset, width: usize) -> Vec<Line> {
             all => words::counted(all, "fault"),
         };
         let speed = words::rate(way.cost.speed());
+        let time = charset.spelled(&words::time(way.cost.time));
         Bar {
             name: Line::of(if way.ours { Ink::Strong } else { Ink::Plain }, way.name),
             ink: if way.ours { Ink::Good } else { Ink::Dim },
             value: way.cost.speed(),
-            facts: vec![speed.into(), words::time(way.cost.time).into(), Line::of(Ink::Dim, faults)],
+            facts: vec![speed.into(), time.into(), Line::of(Ink::Dim, faults)],
         }
     };
     chart(&ways.iter().map(bar).collect::<Vec<_>>(), charset, width - INDENT)
@@ -100,7 +100,7 @@ pub(super) fn figures(scenes: &[Scene], charset: Charset, width: usize) -> Vec<L
             words::rate(ours.cost.speed()).into(),
             words::rate(other.cost.speed()).into(),
             Line::of(Ink::Dim, other.name),
-            Line::of(ink, words::times(times)),
+            Line::of(ink, charset.spelled(&words::times(times))),
             bar(ink, times, most, columns, charset),
         ]);
     }

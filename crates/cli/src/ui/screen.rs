@@ -34,6 +34,16 @@ impl Charset {
     }
 }
 
+impl Charset {
+    /// Figures in words, whose signs every terminal may not have: `1.9×` and `46 µs`.
+    pub(crate) fn spelled(self, text: &str) -> String {
+        match self {
+            Self::Unicode => text.to_owned(),
+            Self::Ascii => text.replace('×', "x").replace('µ', "u"),
+        }
+    }
+}
+
 /// Standard output.
 pub(crate) struct Screen {
     out: BufWriter<AutoStream<StdoutLock<'static>>>,

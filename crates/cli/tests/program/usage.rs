@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::start::{COMMANDS, Folder, bytes, finish, program, run};
@@ -114,6 +115,18 @@ fn ascii_is_ascii() {
     assert!(run([OsStr::new("--ascii"), OsStr::new("show"), folder]).ended(0).out.is_ascii());
     let run = finish(program().env("LC_ALL", "C").arg("show").arg(folder)).ended(0);
     assert!(run.out.is_ascii(), "{}", run.out);
+    let file = Path::new(folder).join("a");
+    let file = file.to_str().unwrap();
+    for arguments in [
+        &["tour", "--size", "1M", "--dir", folder.to_str().unwrap()][..],
+        &["bench", "--rounds", "1", "--time", "0.02", file],
+        &["doctor", "-v"],
+        &["doctor", "--pid", &std::process::id().to_string()],
+        &["warm", file],
+    ] {
+        let run = finish(program().env("LC_ALL", "C").args(arguments)).ended(0);
+        assert!(run.out.is_ascii() && run.err.is_ascii(), "{arguments:?}: {}{}", run.out, run.err);
+    }
 }
 
 #[test]
