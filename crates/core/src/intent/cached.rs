@@ -12,7 +12,7 @@ pub(super) enum Cached {
     Nothing,
     /// Some of it is.
     Some,
-    /// At least nine tenths of it are.
+    /// At least nine tenths of it are: all, where it is a few pages.
     Mostly,
     /// The kernel does not tell (Linux before 6.5, or a file of somebody else).
     Unknown,
