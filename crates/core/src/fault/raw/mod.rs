@@ -77,6 +77,7 @@ impl Trap {
 /// What [`scan_literal`] looks for: three bytes of a literal, where they stand in it, and its first four
 /// bytes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "the search there goes by two bytes"))]
 pub(crate) struct Literal {
     pub(crate) rarest: [u8; 3],
     pub(crate) gaps: [usize; 3],
