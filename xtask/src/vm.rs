@@ -22,6 +22,9 @@ use crate::{guest, modules, run};
 /// Emulation is slow and tests are many; a machine that hangs is switched off after this.
 const LIMIT_SECONDS: &str = "900";
 
+/// The test program of core's own tests.
+const CORE: &str = "mapwright_core";
+
 /// What the kernels do not have built in: the disk, and what tests use. What these depend on is found.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "loop", "fuse"];
 
@@ -38,6 +41,9 @@ pub(crate) struct Options {
     /// The processor's architecture
     #[arg(long, value_enum, default_value_t = Processor::X86_64)]
     processor: Processor,
+    /// Only core's own tests, not those of whole programs around it
+    #[arg(long)]
+    core: bool,
     /// Arguments for the test programs, such as a filter
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -46,7 +52,12 @@ pub(crate) struct Options {
 impl Options {
     /// All tests on this machine.
     pub(crate) fn on(kernel: Kernel, processor: Processor) -> Self {
-        Self { kernel, processor, arguments: Vec::new() }
+        Self { kernel, processor, core: false, arguments: Vec::new() }
+    }
+
+    /// The same with core's own tests only.
+    pub(crate) fn of_core(self) -> Self {
+        Self { core: true, ..self }
     }
 
     /// The same with arguments for the test programs.
@@ -57,7 +68,7 @@ impl Options {
 
 /// Builds the tests, boots the machine, and judges by what its console said.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
-    let Options { kernel, processor, arguments } = options;
+    let Options { kernel, processor, core, arguments } = options;
     let emulator = processor.emulator();
     if !run::exists(emulator.program) {
         let package = emulator.package;
@@ -74,7 +85,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         Ok(parts) => parts,
         Err(error) => return Ok(Outcome::Skipped(format!("no kernel {kernel} for {processor}: {error:#}"))),
     };
-    let programs = static_programs(build)?;
+    let mut programs = static_programs(build)?;
+    programs.retain(|program| !core || program.name == CORE);
     let modules = modules::in_load_order(&parts.modules, &MODULES)?;
     let content = guest::memory_disk(&parts.busybox, &modules, &programs, arguments)?;
     let memory_disk = beside(&parts.folder, "memory");
