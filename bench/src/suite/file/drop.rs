@@ -22,7 +22,8 @@ pub(super) fn touched(folder: &Folder) -> Result<Row> {
     let ours = Peer::ours(move |meter| {
         let map = MapOptions::new().populate(Populate::Now).map(mapped.open()?)?;
         meter.time(|| drop(map));
-        // The pages are given back by another thread. The next sample, whoever's it is, does not pay for that.
+        // The pages are given back by another thread. The next sample, whoever's it is, does not pay for
+        // that.
         std::thread::sleep(UNMAPPED_AFTER);
         Ok(())
     });
