@@ -33,15 +33,20 @@ pub(super) fn sort(stage: &mut Stage<'_>) -> Result<(), Failure> {
     let records: Vec<Record> = (0..count).map(|value| [random.below(u64::MAX), value]).collect();
     let refused = |cause| Failure::os("write", quoted(&theirs), cause);
     let (mut our_costs, mut their_costs) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let mut array = MapVec::<Record>::open_or_create(&ours)?;
         array.clear()?;
         array.extend_from_slice(&records)?;
         array.close()?;
         File::create(&theirs).and_then(|mut file| file.write_all(records.as_bytes())).map_err(refused)?;
 
+        // Each way is the first one once: the first one meets a disk that still writes what was made.
+        let their_first = (round % 2 == 1).then(|| Cost::of(|| by_read_and_write(&theirs))).transpose()?;
         let (our_cost, first) = Cost::of(|| in_place(&ours))?;
-        let (their_cost, same) = Cost::of(|| by_read_and_write(&theirs))?;
+        let (their_cost, same) = match their_first {
+            Some(done) => done,
+            None => Cost::of(|| by_read_and_write(&theirs))?,
+        };
         if first != same {
             return Err(Failure::new("two ways to sort the same records disagree"));
         }
