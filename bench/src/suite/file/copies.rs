@@ -1,9 +1,11 @@
 //! Copying pieces of a warm map into a buffer of the caller.
 
+use std::ops::Deref;
+
 use anyhow::Result;
 
 use super::{IN_HUGE_PAGES, in_huge_pages, our_warm_map, warm_map};
-use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Folder, Meter, Peer, Row, Target, Unit};
 use crate::rival::AlignedBuffer;
 
 /// More than the caches hold: most copies come from memory.
@@ -92,30 +94,8 @@ fn row<const SIZE: usize>(
             Ok(())
         })
     });
-    let (map, places) = (warm_map(&fixture)?, offsets.clone());
-    let mut memory = AlignedBuffer::new(SIZE + skew)?;
-    let rival = Peer::rival(MEMCPY, move |meter| {
-        let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
-        meter.time(|| {
-            for &offset in &places {
-                buffer.copy_from_slice(&map[offset..offset + SIZE]);
-                std::hint::black_box(&mut *buffer);
-            }
-        });
-        Ok(())
-    });
-    let from = in_huge_pages(&fixture)?;
-    let mut memory = AlignedBuffer::new(SIZE + skew)?;
-    let limit = Peer::limit(IN_HUGE_PAGES, move |meter| {
-        let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
-        meter.time(|| {
-            for &offset in &offsets {
-                buffer.copy_from_slice(&from[offset..offset + SIZE]);
-                std::hint::black_box(&mut *buffer);
-            }
-        });
-        Ok(())
-    });
+    let rival = Peer::rival(MEMCPY, memcpy::<SIZE>(warm_map(&fixture)?, offsets.clone(), skew)?);
+    let limit = Peer::limit(IN_HUGE_PAGES, memcpy::<SIZE>(in_huge_pages(&fixture)?, offsets, skew)?);
     Ok(Row {
         name,
         about: format!("copy {SIZE} bytes from random places in {} KiB", fixture.len() >> 10),
@@ -126,5 +106,24 @@ fn row<const SIZE: usize>(
         rounds: 15,
         peers: vec![ours, rival, limit],
         targets,
+    })
+}
+
+/// Copies by memcpy(3) out of what is a slice.
+fn memcpy<const SIZE: usize>(
+    from: impl Deref<Target = [u8]>,
+    offsets: Vec<usize>,
+    skew: usize,
+) -> Result<impl FnMut(&mut Meter) -> Result<()>> {
+    let mut memory = AlignedBuffer::new(SIZE + skew)?;
+    Ok(move |meter: &mut Meter| {
+        let buffer = <&mut [u8; SIZE]>::try_from(&mut memory[skew..])?;
+        meter.time(|| {
+            for &offset in &offsets {
+                buffer.copy_from_slice(&from[offset..offset + SIZE]);
+                std::hint::black_box(&mut *buffer);
+            }
+        });
+        Ok(())
     })
 }

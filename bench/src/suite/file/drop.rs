@@ -1,7 +1,6 @@
 //! Dropping a large map whose pages were touched: how long the caller waits.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use mapwright::{MapOptions, Populate};
@@ -11,9 +10,6 @@ use crate::harness::{Cache, Clock, Folder, Peer, Row, Target, Unit};
 
 const LEN: usize = 4 << 30;
 
-/// Longer than it takes to unmap it.
-const UNMAPPED_AFTER: Duration = Duration::from_millis(500);
-
 /// The row.
 pub(super) fn touched(folder: &Folder) -> Result<Row> {
     let fixture = folder.random(folder.size(LEN, 64 << 20))?;
@@ -22,9 +18,12 @@ pub(super) fn touched(folder: &Folder) -> Result<Row> {
     let ours = Peer::ours(move |meter| {
         let map = MapOptions::new().populate(Populate::Now).map(mapped.open()?)?;
         meter.time(|| drop(map));
-        // The pages are given back by another thread. The next sample, whoever's it is, does not pay for
+        // The pages are given back by another thread; the next sample, whoever's it is, does not pay for
         // that.
-        std::thread::sleep(UNMAPPED_AFTER);
+        let name = mapped.path().display().to_string();
+        while std::fs::read_to_string("/proc/self/maps")?.contains(&name) {
+            std::thread::yield_now();
+        }
         Ok(())
     });
     let mapped = Arc::clone(&fixture);

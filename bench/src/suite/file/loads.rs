@@ -1,12 +1,13 @@
 //! Random typed loads of 8 bytes at any alignment from 256 MiB that are in memory.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use anyhow::Result;
 use mapwright::Fault;
 
 use super::{IN_HUGE_PAGES, in_huge_pages, our_warm_map, warm_map};
-use crate::harness::{Cache, Clock, Fixture, Folder, Peer, Row, Target, Unit};
+use crate::harness::{Cache, Clock, Fixture, Folder, Meter, Peer, Row, Target, Unit};
 
 const LEN: usize = 256 << 20;
 const LOADS: usize = 2_000_000;
@@ -48,6 +49,33 @@ fn load(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(*word)
 }
 
+/// Loads from a slice, and adds up.
+fn sum_of_loads(
+    bytes: impl Deref<Target = [u8]>,
+    offsets: Vec<usize>,
+) -> impl FnMut(&mut Meter) -> Result<()> {
+    move |meter| {
+        let sum =
+            meter.time(|| offsets.iter().fold(0u64, |sum, &offset| sum.wrapping_add(load(&bytes, offset))));
+        meter.answer(sum);
+        Ok(())
+    }
+}
+
+/// Loads from a slice into an array.
+fn many_loads(bytes: impl Deref<Target = [u8]>, offsets: Vec<usize>) -> impl FnMut(&mut Meter) -> Result<()> {
+    let mut values = vec![1u64; offsets.len()];
+    move |meter| {
+        meter.time(|| {
+            for (value, &offset) in values.iter_mut().zip(&offsets) {
+                *value = load(&bytes, offset);
+            }
+        });
+        meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
+        Ok(())
+    }
+}
+
 /// Each load on its own.
 pub(super) fn one_by_one(folder: &Folder) -> Result<Row> {
     let loads = Loads::new(folder)?;
@@ -62,20 +90,9 @@ pub(super) fn one_by_one(folder: &Folder) -> Result<Row> {
         meter.answer(sum);
         Ok(())
     });
-    let (map, offsets) = (warm_map(&loads.fixture)?, loads.offsets.clone());
-    let rival = Peer::rival("memmap2 slice", move |meter| {
-        let sum =
-            meter.time(|| offsets.iter().fold(0u64, |sum, &offset| sum.wrapping_add(load(&map, offset))));
-        meter.answer(sum);
-        Ok(())
-    });
-    let (memory, offsets) = (in_huge_pages(&loads.fixture)?, loads.offsets.clone());
-    let limit = Peer::limit(IN_HUGE_PAGES, move |meter| {
-        let sum =
-            meter.time(|| offsets.iter().fold(0u64, |sum, &offset| sum.wrapping_add(load(&memory, offset))));
-        meter.answer(sum);
-        Ok(())
-    });
+    let rival = Peer::rival("memmap2 slice", sum_of_loads(warm_map(&loads.fixture)?, loads.offsets.clone()));
+    let limit =
+        Peer::limit(IN_HUGE_PAGES, sum_of_loads(in_huge_pages(&loads.fixture)?, loads.offsets.clone()));
     let target = Target::ratio("memmap2 slice", &["memmap2 slice"], 0.8);
     Ok(loads.row("load-one", "load u64s one by one", vec![ours, rival, limit], vec![target]))
 }
@@ -90,28 +107,8 @@ pub(super) fn in_batches(folder: &Folder) -> Result<Row> {
         meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
         Ok(())
     });
-    let (map, offsets) = (warm_map(&loads.fixture)?, loads.offsets.clone());
-    let mut values = vec![1u64; offsets.len()];
-    let rival = Peer::rival("memmap2 slice", move |meter| {
-        meter.time(|| {
-            for (value, &offset) in values.iter_mut().zip(&offsets) {
-                *value = load(&map, offset);
-            }
-        });
-        meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
-        Ok(())
-    });
-    let (memory, offsets) = (in_huge_pages(&loads.fixture)?, loads.offsets.clone());
-    let mut values = vec![1u64; offsets.len()];
-    let limit = Peer::limit(IN_HUGE_PAGES, move |meter| {
-        meter.time(|| {
-            for (value, &offset) in values.iter_mut().zip(&offsets) {
-                *value = load(&memory, offset);
-            }
-        });
-        meter.answer(values.iter().fold(0, |sum, &value| sum.wrapping_add(value)));
-        Ok(())
-    });
+    let rival = Peer::rival("memmap2 slice", many_loads(warm_map(&loads.fixture)?, loads.offsets.clone()));
+    let limit = Peer::limit(IN_HUGE_PAGES, many_loads(in_huge_pages(&loads.fixture)?, loads.offsets.clone()));
     let target = Target::ratio("memmap2 slice", &["memmap2 slice"], 0.95);
     Ok(loads.row("load-batch", "load u64s into an array", vec![ours, rival, limit], vec![target]))
 }
