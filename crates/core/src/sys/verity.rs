@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use linux_raw_sys::ioctl::{FS_IOC_ENABLE_VERITY, FS_IOC_MEASURE_VERITY};
 use rustix::ioctl::{Setter, Updater, ioctl};
@@ -34,8 +35,28 @@ pub(crate) fn measure(file: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// How long a writer that was closed may live on in a child that is being forked, before it is believed.
+const WRITERS_MAY_LINGER: Duration = Duration::from_secs(5);
+
 /// Turns verity on for a file that nobody has open for writing.
+///
+/// A child that another thread forks has every descriptor until it runs its program: a writer that was closed
+/// here may still be open there for a moment, so `ETXTBSY` is believed only when it stays.
 pub(crate) fn enable(file: BorrowedFd<'_>) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match enable_once(file) {
+            Err(error)
+                if error.raw_os_error() == Some(libc::ETXTBSY) && start.elapsed() < WRITERS_MAY_LINGER =>
+            {
+                std::thread::yield_now();
+            }
+            result => return result,
+        }
+    }
+}
+
+fn enable_once(file: BorrowedFd<'_>) -> io::Result<()> {
     /// The kernel's `struct fsverity_enable_arg`.
     #[repr(C)]
     #[derive(Default)]
