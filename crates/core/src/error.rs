@@ -83,8 +83,11 @@ pub enum ErrorKind {
 
 impl Error {
     /// Describes a failure that is not an operating-system error.
+    ///
+    /// For Mapwright's own crates.
     #[cold]
-    pub(crate) fn new(
+    #[doc(hidden)]
+    pub fn new(
         kind: ErrorKind,
         action: &'static str,
         target: impl Into<String>,
@@ -101,8 +104,11 @@ impl Error {
     }
 
     /// Describes a failed kernel call; the kind follows from its error number.
+    ///
+    /// For Mapwright's own crates.
     #[cold]
-    pub(crate) fn os(action: &'static str, target: impl Into<String>, cause: impl Into<io::Error>) -> Self {
+    #[doc(hidden)]
+    pub fn os(action: &'static str, target: impl Into<String>, cause: impl Into<io::Error>) -> Self {
         let cause = cause.into();
         let report = Report {
             kind: kind_of(&cause),
@@ -117,7 +123,8 @@ impl Error {
 
     /// Describes a fault where more is known than that mapped bytes were accessed.
     #[cold]
-    pub(crate) fn faulted(action: &'static str, target: impl Into<String>, fault: Fault) -> Self {
+    #[doc(hidden)]
+    pub fn faulted(action: &'static str, target: impl Into<String>, fault: Fault) -> Self {
         let kind = match fault.kind {
             FaultKind::NoSpace => ErrorKind::NoSpace,
             FaultKind::OutOfBounds => ErrorKind::OutOfBounds,
@@ -131,8 +138,9 @@ impl Error {
     }
 
     /// Adds what the caller can do about it.
+    #[doc(hidden)]
     #[must_use]
-    pub(crate) fn advice(mut self, advice: impl fmt::Display) -> Self {
+    pub fn advice(mut self, advice: impl fmt::Display) -> Self {
         use fmt::Write as _;
         // Writing to a String cannot fail.
         let _ = write!(self.0.why, "; {advice}");
@@ -140,8 +148,9 @@ impl Error {
     }
 
     /// Replaces the kind that the error number alone suggests.
+    #[doc(hidden)]
     #[must_use]
-    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }

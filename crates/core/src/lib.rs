@@ -55,6 +55,8 @@ mod plain;
 
 mod vec;
 
+pub mod peer;
+
 pub use changes::*;
 pub use error::{Error, ErrorKind, Fault, FaultKind, Result};
 pub use fault::{HandlerState, SignalReport, signal_report};

@@ -12,6 +12,7 @@
 
 mod expand;
 mod options;
+mod shared;
 
 use proc_macro::TokenStream;
 
@@ -39,4 +40,35 @@ use proc_macro::TokenStream;
 pub fn derive_plain(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
     expand::plain(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Derives `Shared` for a `#[repr(C)]` or `#[repr(transparent)]` struct whose fields are all shared: words, and
+/// what is made of them.
+///
+/// ```
+/// use mapwright_core::peer::{Line, Shared, Word32, Word64};
+///
+/// #[derive(Default, Shared)]
+/// #[shared(crate = "mapwright_core")] // `::mapwright` without this line
+/// #[repr(C)]
+/// struct Door {
+///     open: Word32,
+///     waiting: Word32,
+///     passed: Line<Word64>,
+/// }
+/// ```
+#[proc_macro_derive(Shared, attributes(shared))]
+pub fn derive_shared(input: TokenStream) -> TokenStream {
+    derive_mark(input, "Shared")
+}
+
+/// Derives `Lookable` for a struct of words that can only be looked at; beside `Shared`.
+#[proc_macro_derive(Lookable, attributes(shared))]
+pub fn derive_lookable(input: TokenStream) -> TokenStream {
+    derive_mark(input, "Lookable")
+}
+
+fn derive_mark(input: TokenStream, mark: &str) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    shared::mark(&input, mark).unwrap_or_else(syn::Error::into_compile_error).into()
 }

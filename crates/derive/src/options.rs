@@ -7,13 +7,22 @@ use syn::{Attribute, DeriveInput, Error, Field, LitStr, Path, Result};
 
 /// The path of the crate that has `Plain`.
 pub(crate) fn crate_path(input: &DeriveInput) -> Result<Path> {
+    path_in(input, "plain")
+}
+
+/// The path of the crate that has `Shared`.
+pub(crate) fn shared_crate_path(input: &DeriveInput) -> Result<Path> {
+    path_in(input, "shared")
+}
+
+fn path_in(input: &DeriveInput, attribute: &str) -> Result<Path> {
     let mut path = syn::parse_quote!(::mapwright);
-    each(&input.attrs, "plain", |meta| {
+    each(&input.attrs, attribute, |meta| {
         if meta.path.is_ident("crate") {
             path = meta.value()?.parse::<LitStr>()?.parse_with(Path::parse_mod_style)?;
             return Ok(());
         }
-        Err(meta.error("a struct has `#[plain(crate = \"path\")]` and nothing else"))
+        Err(meta.error(format!("a struct has `#[{attribute}(crate = \"path\")]` and nothing else")))
     })?;
     Ok(path)
 }

@@ -1,8 +1,12 @@
-//! Ranges that a forked child does not have, and what it finds there instead: nothing, for good.
+//! What a forked child does not have: ranges of memory, in whose place it finds nothing, for good; and
+//! descriptors.
 //!
 //! `MADV_DONTFORK` leaves a hole in the child. Whatever the child maps next may land in it, and a view that
 //! was inherited would reach that. So the holes are filled before the child runs a line of its own: a handler
 //! of pthread_atfork(3) puts inaccessible pages there, where every access faults.
+//!
+//! A descriptor on whose open file description a lock says that *this* process is alive must not live on in a
+//! child either: it is closed there by the same handler.
 //!
 //! A lock around each change, held by whoever forks, sees to it that a child's holes are those of the table.
 //! Children made without fork(3) (by a raw clone(2), by `_Fork`) skip such handlers; they may call nothing
@@ -13,6 +17,7 @@
 use std::cell::UnsafeCell;
 use std::io;
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,13 +29,18 @@ use super::page;
 struct Table {
     locked: AtomicBool,
     ranges: UnsafeCell<Vec<Range<usize>>>,
+    descriptors: UnsafeCell<Vec<RawFd>>,
 }
 
-// SAFETY: the ranges are touched by whoever holds the lock, and by the one thread of a child whose parent's
+// SAFETY: the ranges and descriptors are touched by whoever holds the lock, and by the one thread of a child whose parent's
 // thread held it.
 unsafe impl Sync for Table {}
 
-static TABLE: Table = Table { locked: AtomicBool::new(false), ranges: UnsafeCell::new(Vec::new()) };
+static TABLE: Table = Table {
+    locked: AtomicBool::new(false),
+    ranges: UnsafeCell::new(Vec::new()),
+    descriptors: UnsafeCell::new(Vec::new()),
+};
 
 /// The table, while nobody forks and nobody else changes it.
 pub(crate) struct Locked(());
@@ -101,6 +111,21 @@ impl Locked {
         }
     }
 
+    /// Says that children close a descriptor. Taken back before it is closed here.
+    pub(crate) fn insert_descriptor(&mut self, descriptor: RawFd) {
+        self.descriptors().push(descriptor);
+    }
+
+    /// Says that children keep a descriptor, or that nobody has it any more.
+    pub(crate) fn remove_descriptor(&mut self, descriptor: RawFd) {
+        self.descriptors().retain(|&known| known != descriptor);
+    }
+
+    fn descriptors(&mut self) -> &mut Vec<RawFd> {
+        // SAFETY: this is the holder of the lock, and it is borrowed mutably.
+        unsafe { &mut *TABLE.descriptors.get() }
+    }
+
     fn ranges(&mut self) -> &mut Vec<Range<usize>> {
         // SAFETY: this is the holder of the lock, and it is borrowed mutably.
         unsafe { &mut *TABLE.ranges.get() }
@@ -137,6 +162,14 @@ extern "C" fn in_child() {
     // SAFETY: the thread that forked held the lock, and this is its copy: the only thread that there is.
     let ranges = unsafe { &*TABLE.ranges.get() };
     ranges.iter().cloned().for_each(fill);
+    // SAFETY: as above; nobody holds a reference, and clearing frees nothing.
+    let descriptors = unsafe { &mut *TABLE.descriptors.get() };
+    for descriptor in descriptors.drain(..) {
+        // SAFETY: takes a number; whoever owns it in the parent knows that the child has it no more
+        // (the epoch tells).
+        let _closed = unsafe { libc::close(descriptor) };
+    }
+    super::fork::begin_epoch();
     release();
 }
 

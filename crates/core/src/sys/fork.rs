@@ -9,11 +9,48 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{memory, page};
+use super::{absent, memory, page};
 
 /// Identifies a process among its ancestors: changes in a child at its first use after the fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
+
+/// Identifies a process among its ancestors at the price of one load of ordinary memory. Counted by a handler
+/// of pthread_atfork(3), so children of a raw clone(2) go unnoticed: not for what soundness needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch(u64);
+
+static EPOCH: AtomicU64 = AtomicU64::new(1);
+
+/// Returns this process's epoch. (Where pthread_atfork has no memory, children share their parent's.)
+pub(crate) fn epoch() -> Epoch {
+    let _hooked = absent::hook();
+    Epoch(EPOCH.load(Ordering::Relaxed))
+}
+
+/// Returns this process's epoch as a number, once children are counted.
+pub(crate) fn epoch_number() -> u64 {
+    epoch().0
+}
+
+impl Epoch {
+    /// Tells whether this is still the process that asked.
+    #[inline]
+    pub(crate) fn is_here(self) -> bool {
+        EPOCH.load(Ordering::Relaxed) == self.0
+    }
+
+    /// The number, for comparing in places of one word. Never 0.
+    #[inline]
+    pub(crate) fn current() -> u64 {
+        EPOCH.load(Ordering::Relaxed)
+    }
+}
+
+/// Says that this is a child. Called by the handler, before the child runs a line of its own.
+pub(super) fn begin_epoch() {
+    EPOCH.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Returns this process's generation.
 pub(crate) fn generation() -> Generation {

@@ -1,0 +1,279 @@
+//! A lock word that is let go of when its holder dies.
+//!
+//! ```text
+//!   bit 31     somebody sleeps
+//!   bit 30     the last holder died
+//!   bit 29     0: bits 0 to 28 are the holder's thread id, and the kernel lets go for it
+//!              1: they are the holder's short identity, and the oracle knows whether it lives
+//!   0 to 28    0 for nobody
+//! ```
+//! The first kind needs a list of the kernel's that this thread can join ([`thread`]) and thread ids that mean
+//! the same to all; where either is missing, the second kind does the same a little later: a waiter asks the
+//! oracle now and then. Both kinds meet on one word. Thread ids end below 2^22, so the two are never mixed up.
+//!
+//! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a peer
+//! that ignores locks tears values and breaks nothing.
+//!
+//! # Kernel
+//! set_robust_list(2), as the kernel walks it when a thread ends, and futex(2).
+
+#![allow(unsafe_code, reason = "the kernel's robust list; listed in docs/SOUNDNESS.md")]
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::area::{Placed, Shared};
+use super::deadline::Deadline;
+use super::roster::Oracle;
+use super::thread;
+use super::wait::{Waited, wait, wake};
+use super::word::{Ordering, Word32, Word64, relax};
+use crate::sys::fork;
+
+const SLEEPERS: u32 = 1 << 31;
+const DIED: u32 = 1 << 30;
+const BY_IDENTITY: u32 = 1 << 29;
+const HOLDER: u32 = BY_IDENTITY | (BY_IDENTITY - 1);
+
+/// How often a taken word is looked at before sleeping: about as long as a wake-up takes.
+#[cfg(not(any(loom, shuttle)))]
+const LOOKS: u32 = 200;
+#[cfg(any(loom, shuttle))]
+const LOOKS: u32 = 1;
+
+/// After so long a sleeper asks whether the holder is still alive.
+const ASK_AFTER: Duration = Duration::from_millis(100);
+
+/// A lock word and the node by which it stands on the kernel's list.
+///
+/// All zeros is a free one.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct RobustWord {
+    word: Word32,
+    _reserved: Word32,
+    /// Who took it last, for display.
+    holder: Word64,
+    _more: Word64,
+    previous: Word64,
+    next: Word64,
+    _rest: [Word64; 3],
+}
+
+// SAFETY: words only, `repr(C)`.
+unsafe impl Shared for RobustWord {}
+
+/// How an attempt to take a word ended.
+#[derive(Debug)]
+pub enum Acquired<'a> {
+    /// It is held, and the one before let go of it.
+    Clean(Held<'a>),
+    /// It is held, and the one before died holding it.
+    Died(Held<'a>),
+    /// The deadline came first.
+    TimedOut,
+    /// This thread holds it already.
+    Deadlock,
+}
+
+/// A lock word that this thread holds; dropping lets go of it.
+#[derive(Debug)]
+#[must_use = "the lock is let go of at once"]
+pub struct Held<'a> {
+    word: &'a RobustWord,
+    by_kernel: bool,
+    epoch: u64,
+    /// The list belongs to the thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Placed<RobustWord> {
+    /// Takes the word, waiting until a deadline at most.
+    ///
+    /// ```
+    /// # use mapwright_core::{MapOptions, MemFile, peer::*};
+    /// # let file = MemFile::new("lock", 8192)?;
+    /// # let area = Area::new(MapOptions::new().map_mut(&file)?)?;
+    /// # let life = Life::open(file.file().as_ref())?;
+    /// # let roster = Roster::join(area.place_many(4096, 4)?, life, pid_namespace())?.unwrap();
+    /// let lock = area.place::<RobustWord>(0)?;
+    /// let held = lock.acquire(&roster, Deadline::never());
+    /// assert!(matches!(held, Acquired::Clean(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn acquire(&self, oracle: &dyn Oracle, until: Deadline) -> Acquired<'_> {
+        let word: &RobustWord = self;
+        if oracle.knows_thread_ids()
+            && let Some(Some(acquired)) = thread::with(|thread| word.acquire_by_kernel(thread, oracle, until))
+        {
+            return acquired;
+        }
+        let mine = BY_IDENTITY | oracle.me().short();
+        word.take(mine, oracle, until).map_or(Acquired::TimedOut, |died| word.held(false, died))
+    }
+
+    /// Returns whether anybody holds it, and who took it last.
+    #[must_use]
+    pub fn holder(&self) -> (bool, u64) {
+        let taken = self.word.load(Ordering::Relaxed) & HOLDER != 0;
+        (taken, self.holder.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether the last holder died, and nobody has taken it since.
+    #[must_use]
+    pub fn has_died(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word & DIED != 0 && word & HOLDER == 0
+    }
+}
+
+impl RobustWord {
+    /// `None` where the thread's list cannot be joined now.
+    #[inline]
+    fn acquire_by_kernel(
+        &self,
+        thread: &thread::Thread,
+        oracle: &dyn Oracle,
+        until: Deadline,
+    ) -> Option<Acquired<'_>> {
+        if !thread.begin(self) {
+            return None;
+        }
+        let mine = thread.id();
+        let first = self.word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed);
+        let taken = match first {
+            Ok(_) => Some(false),
+            Err(seen) if seen & HOLDER == mine && thread.holds(self) => {
+                thread.end();
+                return Some(Acquired::Deadlock);
+            }
+            Err(_) => self.take(mine, oracle, until),
+        };
+        let Some(died) = taken else {
+            thread.end();
+            return Some(Acquired::TimedOut);
+        };
+        thread.link(self);
+        thread.end();
+        self.holder.store(oracle.me().number(), Ordering::Relaxed);
+        Some(self.held(true, died))
+    }
+
+    fn held(&self, by_kernel: bool, died: bool) -> Acquired<'_> {
+        let epoch = fork::Epoch::current();
+        let held = Held { word: self, by_kernel, epoch, _not_send: PhantomData };
+        if died { Acquired::Died(held) } else { Acquired::Clean(held) }
+    }
+
+    /// Makes the word ours: whether its last holder died, or `None` when the deadline comes.
+    fn take(&self, mine: u32, oracle: &dyn Oracle, until: Deadline) -> Option<bool> {
+        let mut looks = 0;
+        // Once slept, somebody else may still sleep, and only we know.
+        let mut sleepers = 0;
+        let mut seen = self.word.load(Ordering::Relaxed);
+        loop {
+            let holder = seen & HOLDER;
+            let dead =
+                holder & BY_IDENTITY != 0 && looks >= LOOKS && !oracle.is_short_alive(holder & !BY_IDENTITY);
+            if holder == 0 || dead {
+                let new = mine | (seen & SLEEPERS) | sleepers;
+                match self.word.compare_exchange(seen, new, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return Some(dead || seen & DIED != 0),
+                    Err(now) => seen = now,
+                }
+                continue;
+            }
+            if looks < LOOKS {
+                looks += 1;
+                relax();
+                seen = self.word.load(Ordering::Relaxed);
+                continue;
+            }
+            if until.has_passed() {
+                return None;
+            }
+            if seen & SLEEPERS == 0 {
+                let marked = seen | SLEEPERS;
+                if let Err(now) =
+                    self.word.compare_exchange(seen, marked, Ordering::Relaxed, Ordering::Relaxed)
+                {
+                    seen = now;
+                    continue;
+                }
+            }
+            sleepers = SLEEPERS;
+            // The oracle is asked now and then of those for whom the kernel does not let go.
+            let slice = Deadline::after(ASK_AFTER).earlier(until);
+            let _looked: Waited = wait(&self.word, seen | SLEEPERS, slice);
+            seen = self.word.load(Ordering::Relaxed);
+        }
+    }
+
+    fn let_go(&self) {
+        if self.word.swap(0, Ordering::Release) & SLEEPERS != 0 {
+            wake(&self.word, 1);
+        }
+    }
+
+    /// Does what the kernel does for a thread that ends.
+    pub(super) fn die(&self, thread: u32) {
+        let mut seen = self.word.load(Ordering::Relaxed);
+        while seen & HOLDER == thread {
+            let new = (seen & SLEEPERS) | DIED;
+            match self.word.compare_exchange(seen, new, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => {
+                    wake(&self.word, 1);
+                    return;
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    pub(super) fn set_neighbours(&self, previous: usize, next: usize) {
+        self.previous.store(to_u64(previous), Ordering::Relaxed);
+        self.next.store(to_u64(next), Ordering::Relaxed);
+    }
+
+    /// Sets the next node of the word at an address.
+    ///
+    /// # Safety
+    /// There is a word, mapped.
+    pub(super) unsafe fn set_next_at(address: usize, next: usize) {
+        // SAFETY: by this function's contract.
+        let word = unsafe { &*std::ptr::with_exposed_provenance::<Self>(address) };
+        word.next.store(to_u64(next), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // In a child the lock is its parent's.
+        if self.epoch != fork::Epoch::current() {
+            return;
+        }
+        if !self.by_kernel {
+            return self.word.let_go();
+        }
+        // Where a thread is ending, all that was on its list has been let go of already.
+        let _done = thread::with(|thread| {
+            thread.begin_release(self.word);
+            thread.unlink(self.word);
+            self.word.let_go();
+            thread.end();
+        });
+    }
+}
+
+fn to_u64(address: usize) -> u64 {
+    u64::try_from(address).unwrap_or(0)
+}
+
+#[cfg(not(any(loom, shuttle)))]
+const _: () = {
+    assert!(std::mem::offset_of!(RobustWord, word) == 0);
+    assert!(std::mem::offset_of!(RobustWord, previous) == 24);
+    assert!(std::mem::offset_of!(RobustWord, next) == 32);
+};

@@ -1,0 +1,319 @@
+//! Each thread's list of lock words that the kernel lets go of when the thread dies.
+//!
+//! The kernel knows one list a thread, and the C library has registered its own. We join it: our nodes stand in
+//! front of it and point on to it.
+//!
+//! ```text
+//!   head (C library) ─▶ newest of ours ─▶ … ─▶ oldest of ours ─▶ head
+//! ```
+//! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is ever
+//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and a
+//! node is only joined while no robust mutex of the C library is on the list, so that all neighbours are known.
+//! (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
+//!
+//! # Kernel
+//! get_robust_list(2). glibc registers a list for every thread, with the word 32 bytes before the node. musl
+//! registers none, or with another distance; there, and in threads whose C library knows nothing of them, the
+//! lock word names the participant instead, and the oracle answers for it.
+
+#![allow(unsafe_code, reason = "the kernel's robust list; listed in docs/SOUNDNESS.md")]
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence};
+
+use super::points;
+use super::robust::RobustWord;
+use crate::sys::fork;
+
+/// How many lock words a thread has on its list at once. Those beyond name the participant.
+const MAX_HELD: usize = 32;
+/// From the word to the node, in bytes: what glibc has registered.
+const WORD_TO_NODE: isize = 32;
+
+/// The kernel's `struct robust_list_head`.
+#[repr(C)]
+struct Head {
+    next: *mut Node,
+    offset: isize,
+    pending: *mut Node,
+}
+
+/// The kernel's `struct robust_list`.
+#[repr(C)]
+pub(super) struct Node {
+    next: *mut Node,
+}
+
+/// Which words a thread has on its list, oldest first, for its own use and for whoever is about to unmap one.
+/// Blocks are never freed, only used again, so that they can be walked without a lock (a forked child would find
+/// it held).
+struct Block {
+    next: AtomicPtr<Block>,
+    in_use: AtomicBool,
+    len: AtomicUsize,
+    held: [AtomicUsize; MAX_HELD],
+}
+
+static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
+
+/// What a thread knows of itself.
+pub(super) struct Thread {
+    /// Null where the kernel's list is of no use here.
+    head: Cell<*mut Head>,
+    id: Cell<u32>,
+    epoch: Cell<u64>,
+    block: Cell<Option<&'static Block>>,
+}
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread { head: Cell::new(ptr::null_mut()), id: Cell::new(0), epoch: Cell::new(0), block: Cell::new(None) }
+    };
+}
+
+/// Runs a function with this thread's list; `None` where it has none that a word could join.
+#[inline]
+pub(super) fn with<R>(work: impl FnOnce(&Thread) -> R) -> Option<R> {
+    let run = |thread: &Thread| {
+        if thread.epoch.get() != fork::Epoch::current() {
+            thread.set_up();
+        }
+        (!thread.head.get().is_null()).then(|| work(thread))
+    };
+    // Where the thread is ending, its list is done with.
+    THREAD.try_with(run).ok().flatten()
+}
+
+/// Tells whether any thread of this process has a word in a range on its list.
+pub(super) fn has_held_in(range: Range<usize>) -> bool {
+    let mut next = BLOCKS.load(Ordering::Acquire);
+    // SAFETY: blocks are never freed.
+    while let Some(block) = unsafe { next.as_ref() } {
+        let len = block.len.load(Ordering::Acquire).min(MAX_HELD);
+        if block.held[..len].iter().any(|word| range.contains(&word.load(Ordering::Relaxed))) {
+            return true;
+        }
+        next = block.next.load(Ordering::Acquire);
+    }
+    false
+}
+
+impl Thread {
+    #[cold]
+    fn set_up(&self) {
+        // A child: its parent's words are not its own.
+        if let Some(block) = self.block.get() {
+            block.len.store(0, Ordering::Release);
+        }
+        self.epoch.set(fork::epoch_number());
+        self.head.set(ptr::null_mut());
+        let Some(head) = kernel_list() else { return };
+        if self.block.get().is_none() {
+            self.block.set(Some(Block::take()));
+        }
+        self.id.set(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
+        self.head.set(head);
+    }
+
+    /// The thread's id, as lock words hold it.
+    #[inline]
+    pub(super) fn id(&self) -> u32 {
+        self.id.get()
+    }
+
+    /// Tells whether this thread holds a word already.
+    pub(super) fn holds(&self, word: &RobustWord) -> bool {
+        let address = ptr::from_ref(word).addr();
+        self.held().iter().any(|held| held.load(Ordering::Relaxed) == address)
+    }
+
+    /// Says that a word is about to be taken or let go of: if the thread dies, the kernel looks at it. Refused
+    /// where the list has no room, or has neighbours that we do not know.
+    #[inline]
+    pub(super) fn begin(&self, word: &RobustWord) -> bool {
+        let newest = self.held().last().map(|held| held.load(Ordering::Relaxed));
+        let first = self.first();
+        let known = match newest {
+            None => first == self.head.get().cast(),
+            Some(held) => first == node_at(held),
+        };
+        if !known || self.held().len() >= MAX_HELD {
+            return false;
+        }
+        self.set_pending(node_of(word));
+        true
+    }
+
+    /// Says so of a word that is held, to let go of it.
+    #[inline]
+    pub(super) fn begin_release(&self, word: &RobustWord) {
+        self.set_pending(node_of(word));
+    }
+
+    /// Says that it is done.
+    #[inline]
+    pub(super) fn end(&self) {
+        self.set_pending(ptr::null_mut());
+    }
+
+    /// Puts a word that was taken on the list.
+    #[inline]
+    pub(super) fn link(&self, word: &RobustWord) {
+        let Some(block) = self.block.get() else { return };
+        let (node, first) = (node_of(word), self.first());
+        let len = block.len.load(Ordering::Relaxed);
+        block.held[len].store(ptr::from_ref(word).addr(), Ordering::Relaxed);
+        block.len.store(len + 1, Ordering::Release);
+        points::pass();
+        word.set_neighbours(self.head.get().expose_provenance(), first.expose_provenance());
+        compiler_fence(Ordering::SeqCst);
+        points::pass();
+        self.set_first(node);
+    }
+
+    /// Takes a word from the list.
+    #[inline]
+    pub(super) fn unlink(&self, word: &RobustWord) {
+        let Some(block) = self.block.get() else { return };
+        let address = ptr::from_ref(word).addr();
+        let len = block.len.load(Ordering::Relaxed);
+        let held = &block.held[..len];
+        let Some(index) = held.iter().rposition(|held| held.load(Ordering::Relaxed) == address) else {
+            return;
+        };
+        let older = index.checked_sub(1).map(|older| held[older].load(Ordering::Relaxed));
+        let next = older.map_or(self.head.get().cast(), node_at);
+        points::pass();
+        match held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed)) {
+            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an atomic's.
+            Some(newer) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
+            None => self.skip(node_of(word), next),
+        }
+        compiler_fence(Ordering::SeqCst);
+        for (target, source) in (index..len - 1).zip(index + 1..) {
+            block.held[target].store(block.held[source].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        block.len.store(len - 1, Ordering::Release);
+    }
+
+    fn held(&self) -> &'static [AtomicUsize] {
+        self.block.get().map_or(&[], |block| &block.held[..block.len.load(Ordering::Relaxed).min(MAX_HELD)])
+    }
+
+    /// Makes whatever points to our newest node point past it: the head, or a mutex of the C library that was
+    /// locked after it.
+    #[inline]
+    fn skip(&self, node: *mut Node, next: *mut Node) {
+        /// What the kernel walks at most.
+        const LIMIT: usize = 2048;
+        let mut at = self.head.get().cast::<Node>();
+        for _ in 0..LIMIT {
+            // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them mapped
+            // for as long as they are on its list. (A head begins with its `next`.)
+            let following = unsafe { ptr::read_volatile(&raw const (*at).next) };
+            if following == node {
+                // SAFETY: as above; the list belongs to this thread.
+                unsafe { ptr::write_volatile(&raw mut (*at).next, next) };
+                return;
+            }
+            at = following;
+        }
+    }
+
+    #[inline]
+    fn first(&self) -> *mut Node {
+        // SAFETY: the C library's head of this thread, which lives as long as the thread.
+        unsafe { ptr::read_volatile(&raw const (*self.head.get()).next) }
+    }
+
+    #[inline]
+    fn set_first(&self, node: *mut Node) {
+        // SAFETY: as in `first`; only this thread and the kernel, after its death, use it.
+        unsafe { ptr::write_volatile(&raw mut (*self.head.get()).next, node) };
+    }
+
+    #[inline]
+    fn set_pending(&self, node: *mut Node) {
+        points::pass();
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: as in `set_first`.
+        unsafe { ptr::write_volatile(&raw mut (*self.head.get()).pending, node) };
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+impl Drop for Thread {
+    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk over
+    /// nodes that others may have overwritten while this process lives on.
+    fn drop(&mut self) {
+        let Some(block) = self.block.get() else { return };
+        if self.epoch.get() == fork::Epoch::current() && !self.head.get().is_null() {
+            while let Some(word) = self.held().last().map(|held| held.load(Ordering::Relaxed)) {
+                // SAFETY: a word on the list stays mapped.
+                let word = unsafe { &*ptr::with_exposed_provenance::<RobustWord>(word) };
+                self.begin_release(word);
+                self.unlink(word);
+                word.die(self.id());
+                self.end();
+            }
+        }
+        block.len.store(0, Ordering::Release);
+        block.in_use.store(false, Ordering::Release);
+    }
+}
+
+impl Block {
+    /// Returns one that no thread uses.
+    fn take() -> &'static Self {
+        let mut next = BLOCKS.load(Ordering::Acquire);
+        // SAFETY: blocks are never freed.
+        while let Some(block) = unsafe { next.as_ref() } {
+            if !block.in_use.swap(true, Ordering::AcqRel) {
+                return block;
+            }
+            next = block.next.load(Ordering::Acquire);
+        }
+        let block: &'static Self = Box::leak(Box::new(Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            in_use: AtomicBool::new(true),
+            len: AtomicUsize::new(0),
+            held: [const { AtomicUsize::new(0) }; MAX_HELD],
+        }));
+        let mut first = BLOCKS.load(Ordering::Acquire);
+        loop {
+            block.next.store(first, Ordering::Relaxed);
+            let new = ptr::from_ref(block).cast_mut();
+            match BLOCKS.compare_exchange(first, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return block,
+                Err(now) => first = now,
+            }
+        }
+    }
+}
+
+fn node_of(word: &RobustWord) -> *mut Node {
+    node_at(ptr::from_ref(word).expose_provenance())
+}
+
+fn node_at(word: usize) -> *mut Node {
+    ptr::with_exposed_provenance_mut(word + WORD_TO_NODE.unsigned_abs())
+}
+
+/// Asks for the list that the C library has registered for this thread.
+fn kernel_list() -> Option<*mut Head> {
+    if cfg!(any(loom, shuttle)) {
+        return None;
+    }
+    let mut head: *mut Head = ptr::null_mut();
+    let mut len = 0usize;
+    // SAFETY: the kernel writes a pointer and a size to two locals; 0 is this thread.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
+    if asked != 0 || len != size_of::<Head>() || head.is_null() {
+        return None;
+    }
+    // SAFETY: what is registered for this thread is a head, and stays one while the thread lives.
+    let offset = unsafe { ptr::read_volatile(&raw const (*head).offset) };
+    (offset == -WORD_TO_NODE).then_some(head)
+}

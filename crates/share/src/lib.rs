@@ -1,0 +1,19 @@
+//! Processes talk over memory that they share: segments, locks that survive a death, queues, snapshots, tables.
+//!
+//! Memory that several processes write is worth what its synchronisation is worth when one of them is killed at
+//! the worst moment. So every structure here is made of words that are changed one at a time, and each has an
+//! answer for a death between any two of them: the tests kill a process before every single step of every
+//! operation, and count what is left.
+//!
+//! Modules stand in the order in which they depend on each other: `value` (plain values in shared words) →
+//! `object` (what can lie in a segment, and where) → the objects → `segment` (their file, its name, its
+//! participants). There is no unsafe code here: all of it is in `mapwright_core::peer`.
+
+mod object;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod testing;
+mod value;
+
+pub use mapwright_core::peer::{Deadline, Identity};
+pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
+pub use object::{Kind, Object, Parameters, Plan, Site};
