@@ -9,11 +9,15 @@
 //! `object` (what can lie in a segment, and where) → the objects → `segment` (their file, its name, its
 //! participants). There is no unsafe code here: all of it is in `mapwright_core::peer`.
 
+mod answers;
+mod figure;
 mod object;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 mod value;
 
+pub use answers::{LockError, ReceiveError, SendError};
+pub use figure::{Figure, Value};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};

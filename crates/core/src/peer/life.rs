@@ -160,7 +160,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let life = Life::open(&file).unwrap();
         assert!(life.claim(3).unwrap());
-        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
         // SAFETY: the child makes system calls and leaves by _exit.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -169,7 +169,7 @@ mod tests {
             drop(life);
             // Lives until the parent has looked.
             let mut byte = [0];
-            let _parent_is_done = std::io::Read::read(&mut reader, &mut byte);
+            let _parent_is_done = io::Read::read(&mut reader, &mut byte);
             // SAFETY: ends the child.
             unsafe { libc::_exit(i32::from(!refused)) };
         }

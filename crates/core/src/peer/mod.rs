@@ -9,6 +9,7 @@
 //! - [`Area`], [`Placed`]: shared memory, and structures of words at checked places in it
 //! - [`copy_in`], [`copy_out`]: bytes that others may write
 //! - [`Deadline`], [`wait`], [`wake`]: sleeping until a word changes
+//! - [`Bell`]: waking whoever waits, at no cost while nobody does
 //! - [`Roster`], [`Identity`]: who takes part, and whether they are alive
 //! - [`RobustWord`]: a lock word that the kernel lets go of when its holder dies
 //!
@@ -16,6 +17,8 @@
 //! messages is decided above.
 
 mod area;
+mod barrier;
+mod bell;
 mod bytes;
 mod deadline;
 mod life;
@@ -30,6 +33,8 @@ mod word;
 mod tests;
 
 pub use area::{Area, Lookable, Placed, Shared};
+pub use barrier::{heavy_fence, light_fence, others_fence};
+pub use bell::{Bell, Ticket};
 pub use bytes::{copy_in, copy_out};
 pub use deadline::Deadline;
 pub use life::{Life, Mark};

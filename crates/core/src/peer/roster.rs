@@ -140,6 +140,7 @@ impl Roster {
     /// # Errors
     /// What fcntl(2) says.
     pub fn join(seats: Placed<[Seat]>, life: Life, namespace: u64) -> io::Result<Option<Self>> {
+        super::barrier::register();
         let is_free = |seat: &Seat| seat.state.load(Ordering::Acquire) == 0;
         for wanted in [true, false] {
             for (index, seat) in seats.iter().enumerate().take(MAX_SEATS) {

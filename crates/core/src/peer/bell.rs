@@ -1,0 +1,139 @@
+//! A bell: whoever waits for something listens to it; whoever makes something happen rings it.
+//!
+//! Ringing costs one load as long as nobody listens. That needs an order between two stores of two processes (the
+//! listener marks the bell, then looks once more; the ringer publishes, then looks at the mark): a full fence on
+//! both sides, of which the listener pays both ([`barrier`](super::barrier)).
+//!
+//! A listener that dies leaves a mark: the next ring wakes nobody, and takes it away.
+
+use std::time::Duration;
+
+use mapwright_derive::Shared;
+
+use super::barrier::{heavy_fence, light_fence, others_fence};
+use super::deadline::Deadline;
+use super::wait::{Waited, wait, wake};
+use super::word::{Ordering, Word32};
+
+const LISTENED: u32 = 1;
+const RING: u32 = 2;
+
+/// Where sleepers are woken: bit 0 says that somebody listens, the rest counts the rings that were heard.
+#[derive(Debug, Default, Shared)]
+#[shared(crate = "crate")]
+#[repr(C)]
+pub struct Bell {
+    word: Word32,
+}
+
+/// What a listener has heard so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u32);
+
+impl Ticket {
+    /// Returns the value of the bell's word while nothing has happened.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+}
+
+impl Bell {
+    /// Wakes all who listen. Called after what they wait for was published.
+    #[inline]
+    pub fn ring(&self) {
+        light_fence();
+        let seen = self.word.load(Ordering::Relaxed);
+        if seen & LISTENED != 0 {
+            self.ring_loudly(seen);
+        }
+    }
+
+    #[cold]
+    fn ring_loudly(&self, mut seen: u32) {
+        while seen & LISTENED != 0 {
+            let heard = (seen & !LISTENED).wrapping_add(RING);
+            match self.word.compare_exchange(seen, heard, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    wake(&self.word, u32::MAX >> 1);
+                    return;
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Says that somebody is about to sleep. Look once more after this, then [`sleep`](Self::sleep).
+    pub fn listen(&self) -> Ticket {
+        let seen = self.word.fetch_or(LISTENED, Ordering::SeqCst) | LISTENED;
+        heavy_fence();
+        Ticket(seen)
+    }
+
+    /// Sleeps until the bell rings, at most until a deadline. Wakes for no reason now and then.
+    pub fn sleep(&self, ticket: Ticket, until: Deadline) -> Waited {
+        /// Where a ringer may not have seen the mark.
+        const BLIND: Duration = Duration::from_millis(5);
+        let until_next = if others_fence() { until } else { until.earlier(Deadline::after(BLIND)) };
+        match wait(&self.word, ticket.value(), until_next) {
+            Waited::TimedOut if !until.has_passed() => Waited::Look,
+            waited => waited,
+        }
+    }
+
+    /// The word on which sleepers of several bells sleep.
+    #[must_use]
+    pub fn word(&self) -> &Word32 {
+        &self.word
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::peer::Placed;
+
+    #[test]
+    fn a_ring_before_sleeping_is_not_slept_over() {
+        let bell = Placed::own(Bell::default());
+        let ticket = bell.listen();
+        bell.ring();
+        assert_eq!(bell.sleep(ticket, Deadline::never()), Waited::Look);
+    }
+
+    #[test]
+    fn nobody_is_woken_who_does_not_listen_and_deadlines_are_kept() {
+        let bell = Bell::default();
+        bell.ring();
+        let ticket = bell.listen();
+        assert_eq!(bell.sleep(ticket, Deadline::now()), Waited::TimedOut);
+        let soon = Deadline::after(Duration::from_millis(1));
+        while bell.sleep(ticket, soon) != Waited::TimedOut {}
+        assert!(soon.has_passed());
+    }
+
+    #[test]
+    fn two_threads_that_wait_for_each_other_never_miss_a_ring() {
+        const TURNS: u32 = 2000;
+        let (turn, bell) = (Placed::own(Word32::new(0)), Placed::own(Bell::default()));
+        let play = |mine: u32| {
+            for round in 0..TURNS {
+                let wanted = 2 * round + mine;
+                loop {
+                    let ticket = bell.listen();
+                    if turn.load(Ordering::Acquire) == wanted {
+                        break;
+                    }
+                    bell.sleep(ticket, Deadline::never());
+                }
+                turn.store(wanted + 1, Ordering::Release);
+                bell.ring();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| play(0));
+            scope.spawn(|| play(1));
+        });
+        assert_eq!(turn.load(Ordering::Relaxed), 2 * TURNS);
+    }
+}
