@@ -32,6 +32,9 @@ mod word;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
+/// A file that gets its name when it is whole.
+#[doc(hidden)]
+pub use crate::sys::unnamed::Unnamed;
 pub use area::{Area, Lookable, Placed, Shared};
 pub use barrier::{heavy_fence, light_fence, others_fence};
 pub use bell::{Bell, Ticket};
