@@ -16,6 +16,7 @@ mod segment;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 mod value;
+mod waiting;
 
 pub use answers::{LockError, ReceiveError, SendError};
 pub use figure::{Figure, Value};
@@ -25,3 +26,6 @@ pub use object::{Kind, Object, Parameters, Plan, Site};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, Sharing,
 };
+#[cfg(feature = "tokio")]
+pub use waiting::Ready;
+pub use waiting::{Signal, Waitable, wait_any};
