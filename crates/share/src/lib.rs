@@ -15,6 +15,7 @@ mod object;
 mod segment;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+pub mod untrusted;
 mod value;
 mod waiting;
 
