@@ -18,7 +18,6 @@ use mapwright_core::peer::{
     copy_in, fence, look_out, wake,
 };
 use mapwright_core::{Fault, Plain, Result};
-use zerocopy::{FromZeros, IntoBytes};
 
 use super::memory;
 use crate::value::words_of;
