@@ -17,6 +17,7 @@ const BLOCK: usize = 1 << 20;
 /// The folder in which a run keeps its files. Dropping it, or an interrupt, removes them.
 pub(crate) struct Folder {
     folder: TempDir,
+    memory: TempDir,
     quick: bool,
     seed: u64,
     made: RefCell<HashMap<String, Arc<Fixture>>>,
@@ -41,20 +42,29 @@ impl Folder {
             .prefix("mapwright-bench-")
             .tempdir_in(parent)
             .with_context(|| format!("make a folder in {}", parent.display()))?;
-        let path = folder.path().to_owned();
+        let memory = tempfile::Builder::new().prefix("mapwright-bench-").tempdir_in("/dev/shm");
+        let memory = memory.context("make a folder in /dev/shm")?;
+        let paths = [folder.path().to_owned(), memory.path().to_owned()];
         ctrlc::set_handler(move || {
             // The run is over either way; what could not be removed is in a folder that names its owner.
-            let _gone = std::fs::remove_dir_all(&path);
+            for path in &paths {
+                let _gone = std::fs::remove_dir_all(path);
+            }
             #[allow(clippy::disallowed_methods, reason = "an interrupt ends the process")]
             std::process::exit(130);
         })
         .context("watch for an interrupt")?;
-        Ok(Self { folder, quick, seed, made: RefCell::default() })
+        Ok(Self { folder, memory, quick, seed, made: RefCell::default() })
     }
 
     /// Where the files are.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where files in shared memory are.
+    pub(crate) fn memory(&self) -> &Path {
+        self.memory.path()
     }
 
     /// The seed of everything random in this run.

@@ -25,6 +25,14 @@ pub(crate) fn extremes(values: &[f64]) -> (f64, f64) {
     (fold(f64::min, f64::INFINITY), fold(f64::max, f64::NEG_INFINITY))
 }
 
+/// The value that so many percent are no larger than.
+///
+/// # Panics
+/// Where there is no value.
+pub(crate) fn percentile(sorted: &[u32], percent: usize) -> u32 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +47,13 @@ mod tests {
     fn the_spread_is_relative_to_the_median() {
         assert_eq!(spread(&[8.0, 10.0, 12.0]), 0.2);
         assert_eq!(spread(&[10.0]), 0.0);
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<u32> = (0..1000).collect();
+        assert_eq!((percentile(&values, 50), percentile(&values, 99)), (500, 990));
+        assert_eq!(percentile(&[7], 99), 7);
     }
 
     #[test]

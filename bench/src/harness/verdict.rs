@@ -5,7 +5,7 @@
 //! be compared. The figures beside it are plain medians, so their quotient may differ from the ratio; the
 //! spread says by how much to trust it.
 
-use super::meter::Sample;
+use super::meter::{OfRounds, Sample};
 use super::row::{Bound, Role, Row, Target};
 use super::statistics::{extremes, median, spread};
 use super::usage::Faults;
@@ -21,6 +21,8 @@ pub(crate) struct Measured {
     pub(crate) extremes: (f64, f64),
     /// Medians.
     pub(crate) faults: Faults,
+    /// What else was seen, by name.
+    pub(crate) facts: Vec<(&'static str, f64)>,
     /// Median seconds a sample; what bars and "best of" compare.
     pub(crate) seconds: f64,
     /// Ours against this one; none for ours itself.
@@ -69,6 +71,7 @@ pub(super) fn judge(row: &Row, samples: &[Vec<Sample>]) -> Vec<Measured> {
             spread: spread(&figures),
             extremes: extremes(&figures),
             faults: median_faults(&samples[place]),
+            facts: facts(&samples[place]),
             seconds: median(&seconds[place]),
             comparison: if peer.role == Role::Ours { None } else { ours.map(compare) },
         }
@@ -104,6 +107,20 @@ fn median_faults(samples: &[Sample]) -> Faults {
     Faults { minor: middle(|faults| faults.minor), major: middle(|faults| faults.major) }
 }
 
+fn facts(samples: &[Sample]) -> Vec<(&'static str, f64)> {
+    let of_all = |place: usize| {
+        let first = samples[0].facts[place];
+        let values: Vec<f64> = samples.iter().map(|sample| sample.facts[place].value).collect();
+        let value = match first.of_rounds {
+            OfRounds::Median => median(&values),
+            OfRounds::Sum => values.iter().sum(),
+            OfRounds::Largest => extremes(&values).1,
+        };
+        (first.label, value)
+    };
+    (0..samples.first().map_or(0, |sample| sample.facts.len())).map(of_all).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -117,6 +134,7 @@ mod tests {
             elapsed: Duration::from_millis(time),
             faults: Faults { minor: time, major: 0 },
             answer: None,
+            facts: Vec::new(),
         };
         milliseconds.iter().map(sample).collect()
     }

@@ -1,0 +1,62 @@
+//! Two processes that share memory: messages, streams, locks, snapshots, tables, and waking.
+//!
+//! Each row is a file with its peers; most of them are [`Duo`]s, pairs of functions for two processes. The
+//! raw hop of a cache line between the same two processors is measured in every round.
+
+mod hop;
+mod loan;
+mod pingpong;
+mod small;
+mod stream;
+mod wake;
+
+use super::Suite;
+use crate::harness::{Cache, Clock, Duo, Folder, Peer, Row, RowPlan, Target, Unit};
+
+/// The suite.
+pub(super) const SUITE: Suite = Suite {
+    name: "share",
+    about: "processes that share memory",
+    rows: ROWS,
+    duos: DUOS,
+    hop: Some(hop::measure),
+};
+
+const ROWS: &[RowPlan] = &[
+    RowPlan { name: "small-56B", build: small::of_56_bytes },
+    RowPlan { name: "small-64B", build: small::of_64_bytes },
+    RowPlan { name: "loan-8KiB", build: loan::of_8_kib },
+    RowPlan { name: "stream-64B", build: stream::of_64_bytes },
+    RowPlan { name: "stream-4KiB", build: stream::of_4_kib },
+    RowPlan { name: "wake", build: wake::row },
+];
+
+/// What the second process does in each row, or in each family of rows.
+const DUOS: &[(&str, &[Duo])] = &[
+    (hop::NAME, &[hop::DUO]),
+    ("small-56B", small::DUOS_56),
+    ("small-64B", small::DUOS_64),
+    ("loan-8KiB", loan::DUOS),
+    ("stream-64B", stream::DUOS_64),
+    ("stream-4KiB", stream::DUOS_4K),
+    ("wake", wake::DUOS),
+];
+
+/// A row of peers that all are pairs of processes.
+fn row_of_duos(
+    folder: &Folder,
+    name: &'static str,
+    about: String,
+    unit: Unit,
+    duos: &[Duo],
+    amount: impl Fn(&Duo) -> u64,
+) -> Row {
+    let peer = |duo: &Duo| duo.peer(name, folder.memory(), amount(duo));
+    row(name, about, unit, duos.iter().map(peer).collect(), Vec::new())
+}
+
+/// A row on memory.
+fn row(name: &'static str, about: String, unit: Unit, peers: Vec<Peer>, targets: Vec<Target>) -> Row {
+    let (clock, cache) = (Clock::Wall, Cache::Memory);
+    Row { name, about, unit, clock, cache, bytes_touched: 0, rounds: 15, peers, targets }
+}

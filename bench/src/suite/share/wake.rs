@@ -1,0 +1,134 @@
+//! A receiver that sleeps in the kernel is woken: half of a round trip in which both sleep.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result, ensure};
+use iceoryx2::node::Node;
+use iceoryx2::port::listener::Listener;
+use iceoryx2::port::notifier::Notifier;
+use iceoryx2::prelude::ipc;
+
+use super::{pingpong, row_of_duos};
+use crate::harness::{Duo, Folder, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Unit};
+use crate::rival::{Link, Packets, Ringfire, Shape, Sleep, node, service_name};
+
+pub(super) const DUOS: &[Duo] = &[
+    pingpong::duo::<FutexWake, 0>(Role::Limit, "a word and futex(2)"),
+    pingpong::duo::<EventCounter, 0>(Role::Rival, "eventfd"),
+    pingpong::duo::<Ringfire<1, Sleep>, 1>(Role::Rival, "ringfire, sleeping"),
+    pingpong::duo::<IceoryxEvent, 0>(Role::Rival, "iceoryx2, event"),
+    pingpong::duo::<Packets, 1>(Role::Rival, "Unix packets"),
+];
+
+pub(super) fn row(folder: &Folder) -> Result<Row> {
+    let about = "a sleeping receiver is woken, one way, median".to_owned();
+    let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
+    let amount = folder.size(4_000, 100) as u64;
+    Ok(row_of_duos(folder, "wake", about, unit, DUOS, |_| amount))
+}
+
+/// Nothing but a word that counts, and the system call.
+struct FutexWake {
+    memory: Rc<Shared>,
+    side: usize,
+    seen: u32,
+}
+
+impl Link for FutexWake {
+    fn make(stage: &Stage, _shape: Shape) -> Result<Self> {
+        Ok(Self { memory: Rc::clone(&stage.memory), side: stage.side, seen: 0 })
+    }
+
+    fn connect(&mut self, _stage: &Stage) -> Result<()> {
+        Ok(())
+    }
+
+    fn send(&mut self, _words: usize, fill: impl FnOnce(&mut [u64])) -> Result<()> {
+        fill(&mut []);
+        let word = self.memory.half(self.side * 128);
+        word.fetch_add(1, Ordering::Release);
+        let none = std::ptr::null::<libc::timespec>();
+        // SAFETY: the word is valid; waking changes no memory.
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1, none, none, 0) };
+        Ok(())
+    }
+
+    fn receive<R>(&mut self, mut look: impl FnMut(&[u64]) -> R) -> Result<R> {
+        let word = self.memory.half((1 - self.side) * 128);
+        let none = std::ptr::null::<libc::timespec>();
+        while word.load(Ordering::Acquire) == self.seen {
+            let (pointer, wait) = (word.as_ptr(), libc::FUTEX_WAIT);
+            // SAFETY: the word is valid; a null timeout is allowed. A vain wait is repeated by the loop.
+            unsafe { libc::syscall(libc::SYS_futex, pointer, wait, self.seen, none, none, 0) };
+        }
+        self.seen = self.seen.wrapping_add(1);
+        Ok(look(&[]))
+    }
+}
+
+/// An event counter a direction.
+struct EventCounter {
+    outgoing: File,
+    incoming: File,
+}
+
+impl Link for EventCounter {
+    fn make(stage: &Stage, _shape: Shape) -> Result<Self> {
+        let counter = |side: usize| Ok::<_, std::io::Error>(stage.events[side].try_clone()?.into());
+        Ok(Self { outgoing: counter(stage.side)?, incoming: counter(1 - stage.side)? })
+    }
+
+    fn connect(&mut self, _stage: &Stage) -> Result<()> {
+        Ok(())
+    }
+
+    fn send(&mut self, _words: usize, fill: impl FnOnce(&mut [u64])) -> Result<()> {
+        fill(&mut []);
+        Ok(self.outgoing.write_all(&1u64.to_ne_bytes())?)
+    }
+
+    fn receive<R>(&mut self, mut look: impl FnMut(&[u64]) -> R) -> Result<R> {
+        let mut count = [0; 8];
+        self.incoming.read_exact(&mut count)?;
+        ensure!(u64::from_ne_bytes(count) == 1, "one event at a time");
+        Ok(look(&[]))
+    }
+}
+
+/// iceoryx2's events, which are what wakes its subscribers.
+struct IceoryxEvent {
+    notifier: Option<Notifier<ipc::Service>>,
+    listener: Listener<ipc::Service>,
+    node: Node<ipc::Service>,
+}
+
+impl Link for IceoryxEvent {
+    fn make(stage: &Stage, _shape: Shape) -> Result<Self> {
+        let node = node(stage)?;
+        let name = service_name(stage, ["there", "back"][1 - stage.side])?;
+        let listener = node.service_builder(&name).event().open_or_create()?.listener_builder().create()?;
+        Ok(Self { notifier: None, listener, node })
+    }
+
+    fn connect(&mut self, stage: &Stage) -> Result<()> {
+        let name = service_name(stage, ["there", "back"][stage.side])?;
+        let service = self.node.service_builder(&name).event().open_or_create()?;
+        self.notifier = Some(service.notifier_builder().create()?);
+        Ok(())
+    }
+
+    fn send(&mut self, _words: usize, fill: impl FnOnce(&mut [u64])) -> Result<()> {
+        fill(&mut []);
+        let reached = self.notifier.as_ref().context("connect before you send")?.notify()?;
+        ensure!(reached == 1, "one listener hears, not {reached}");
+        Ok(())
+    }
+
+    fn receive<R>(&mut self, mut look: impl FnMut(&[u64]) -> R) -> Result<R> {
+        while self.listener.blocking_wait(|_| ())? == 0 {}
+        Ok(look(&[]))
+    }
+}
