@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -47,6 +48,7 @@ impl Folder {
         let paths = [folder.path().to_owned(), memory.path().to_owned()];
         ctrlc::set_handler(move || {
             // The run is over either way; what could not be removed is in a folder that names its owner.
+            remove_named_after(&paths[1]);
             for path in &paths {
                 let _gone = std::fs::remove_dir_all(path);
             }
@@ -167,6 +169,26 @@ impl Fixture {
     pub(crate) fn warm(&self) -> Result<()> {
         std::io::copy(&mut self.open()?, &mut std::io::sink())?;
         Ok(())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        remove_named_after(self.memory.path());
+    }
+}
+
+/// Removes the files whose names begin with that of a folder beside them: rivals that put their files where
+/// they like are told to name them so.
+fn remove_named_after(folder: &Path) {
+    let (Some(parent), Some(prefix)) = (folder.parent(), folder.file_name().and_then(OsStr::to_str)) else {
+        return;
+    };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.path() != folder && entry.file_name().to_string_lossy().starts_with(prefix) {
+            // Not ours to report: the file is small, and its name says whose it is.
+            let _gone = std::fs::remove_file(entry.path());
+        }
     }
 }
 

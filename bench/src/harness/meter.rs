@@ -80,8 +80,9 @@ impl Meter {
     /// Counts round trips, in nanoseconds: the sample is a thousand one-way trips at their median.
     pub(crate) fn round_trips(&mut self, nanoseconds: &mut [u32]) {
         nanoseconds.sort_unstable();
-        self.add(Duration::from_nanos(u64::from(percentile(nanoseconds, 50)) * ONE_WAY_TRIPS / 2));
-        self.fact("p99", f64::from(percentile(nanoseconds, 99)) / 2.0, OfRounds::Median);
+        let trips = ONE_WAY_TRIPS as f64 / 2.0;
+        self.add(Duration::from_nanos((percentile(nanoseconds, 50) * trips) as u64));
+        self.fact("p99", percentile(nanoseconds, 99) / 2.0, OfRounds::Median);
     }
 
     /// Notes something else that is worth knowing.

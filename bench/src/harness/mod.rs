@@ -28,7 +28,7 @@ pub(crate) use meter::{Meter, ONE_WAY_TRIPS, OfRounds};
 pub(crate) use processors::{Pinned, Processors};
 pub(crate) use report::{Format, Report};
 pub(crate) use row::{Cache, Clock, Peer, Role, Row, RowPlan, Target};
-pub(crate) use run::{Finding, Hop, Settings, run};
+pub(crate) use run::{Hop, Settings, run};
 pub(crate) use shared::Shared;
 pub(crate) use stage::{AREA, Call, Duo, SECOND, Stage};
 pub(crate) use unit::Unit;

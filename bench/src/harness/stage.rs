@@ -127,6 +127,12 @@ impl Stage {
         Ok(watchdog)
     }
 
+    /// The name of this run: with it begins the name of everything in /dev/shm that the run removes.
+    pub(crate) fn run(&self) -> Result<&str> {
+        let name = self.folder.parent().and_then(Path::file_name).and_then(std::ffi::OsStr::to_str);
+        name.context("a sample's folder is in the run's folder")
+    }
+
     /// Waits until the other one has come here as often as this one.
     pub(crate) fn meet(&mut self) {
         self.met += 1;

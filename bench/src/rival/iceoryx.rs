@@ -29,7 +29,8 @@ pub(crate) fn node(stage: &Stage) -> Result<Node<ipc::Service>> {
     let mut config = Config::default();
     let folder = stage.folder.to_str().context("the folder's name is text")?;
     config.global.set_root_path(&Path::new(folder.as_bytes())?);
-    config.global.prefix = FileName::new(b"mapwright_bench_")?;
+    // One file of each node stays behind in /dev/shm: so named, the run removes it at its end.
+    config.global.prefix = FileName::new(format!("{}_", stage.run()?).as_bytes())?;
     let builder = NodeBuilder::new().config(&config).signal_handling_mode(SignalHandlingMode::Disabled);
     Ok(builder.create::<ipc::Service>()?)
 }

@@ -5,18 +5,24 @@ mod bare;
 mod direct;
 mod iceoryx;
 mod link;
+mod locks;
 mod ring;
 mod ringfire;
+mod seqlock;
 mod socket;
+mod table;
 
 pub(crate) use aligned::AlignedBuffer;
-pub(crate) use bare::Bare;
+pub(crate) use bare::{Bare, BareRing};
 pub(crate) use direct::{sum_by_readers, sum_by_threads};
 pub(crate) use iceoryx::{Iceoryx, node, service_name};
 pub(crate) use link::{Link, Shape, check, fill, open};
+pub(crate) use locks::{BEHIND_LOCK, Futex, Glibc, Lock};
 pub(crate) use ring::{read_blocks, sum_in_order};
 pub(crate) use ringfire::{Adaptive, Ringfire, RingfireBlobs, Sleep, Spin, attach, ring};
+pub(crate) use seqlock::Seqlock;
 pub(crate) use socket::{Bytes, Packets};
+pub(crate) use table::{Lmdb, Value, bytes, key_of, sharded, value_of};
 
 /// The sum of all bytes as little-endian 8-byte words (and of what is left over, byte by byte), wrapping: the
 /// least work that looks at every byte, at the speed of memory. Everybody who must look at bytes does this.

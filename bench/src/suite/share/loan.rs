@@ -9,7 +9,8 @@ use crate::rival::{Bare, Iceoryx, Packets, Ringfire, RingfireBlobs, Spin};
 const WORDS: usize = 1024;
 
 pub(super) const DUOS: &[Duo] = &[
-    pingpong::duo::<Bare, WORDS>(Role::Limit, "bare lines"),
+    pingpong::duo::<Bare<1>, WORDS>(Role::Limit, "bare lines"),
+    pingpong::duo::<Bare<64>, WORDS>(Role::Limit, "bare lines, 64 places"),
     pingpong::duo::<Iceoryx<true>, WORDS>(Role::Rival, "iceoryx2, for two"),
     pingpong::duo::<Iceoryx<false>, WORDS>(Role::Rival, "iceoryx2"),
     pingpong::duo::<RingfireBlobs, WORDS>(Role::Rival, "ringfire, blobs"),

@@ -5,9 +5,13 @@
 
 mod hop;
 mod loan;
+mod lock;
 mod pingpong;
+mod publish;
 mod small;
+mod snapshot;
 mod stream;
+mod table;
 mod wake;
 
 use super::Suite;
@@ -28,6 +32,21 @@ const ROWS: &[RowPlan] = &[
     RowPlan { name: "loan-8KiB", build: loan::of_8_kib },
     RowPlan { name: "stream-64B", build: stream::of_64_bytes },
     RowPlan { name: "stream-4KiB", build: stream::of_4_kib },
+    RowPlan { name: "publish-1", build: publish::to_1 },
+    RowPlan { name: "publish-10", build: publish::to_10 },
+    RowPlan { name: "publish-200", build: publish::to_200 },
+    RowPlan { name: "lock-alone", build: lock::alone },
+    RowPlan { name: "lock-contended", build: lock::contended },
+    RowPlan { name: "snapshot-64B", build: snapshot::idle_64_bytes },
+    RowPlan { name: "snapshot-64B-busy", build: snapshot::busy_64_bytes },
+    RowPlan { name: "snapshot-1KiB", build: snapshot::idle_1_kib },
+    RowPlan { name: "snapshot-1KiB-busy", build: snapshot::busy_1_kib },
+    RowPlan { name: "snapshot-64KiB", build: snapshot::idle_64_kib },
+    RowPlan { name: "snapshot-64KiB-busy", build: snapshot::busy_64_kib },
+    RowPlan { name: "table-get-1", build: table::get_by_1 },
+    RowPlan { name: "table-get-2", build: table::get_by_2 },
+    RowPlan { name: "table-insert-1", build: table::insert_by_1 },
+    RowPlan { name: "table-insert-2", build: table::insert_by_2 },
     RowPlan { name: "wake", build: wake::row },
 ];
 
@@ -39,6 +58,20 @@ const DUOS: &[(&str, &[Duo])] = &[
     ("loan-8KiB", loan::DUOS),
     ("stream-64B", stream::DUOS_64),
     ("stream-4KiB", stream::DUOS_4K),
+    ("publish-1", publish::DUOS_1),
+    ("publish-10", publish::DUOS_10),
+    ("publish-200", publish::DUOS_200),
+    ("lock-contended", lock::DUOS),
+    ("snapshot-64B", snapshot::DUOS_64),
+    ("snapshot-64B-busy", snapshot::BUSY_64),
+    ("snapshot-1KiB", snapshot::DUOS_1K),
+    ("snapshot-1KiB-busy", snapshot::BUSY_1K),
+    ("snapshot-64KiB", snapshot::DUOS_64K),
+    ("snapshot-64KiB-busy", snapshot::BUSY_64K),
+    ("table-get-1", table::GETS_1),
+    ("table-get-2", table::GETS_2),
+    ("table-insert-1", table::INSERTS_1),
+    ("table-insert-2", table::INSERTS_2),
     ("wake", wake::DUOS),
 ];
 

@@ -12,7 +12,7 @@ pub(super) const DUOS_64: &[Duo] = &duos::<8>();
 const fn duos<const WORDS: usize>() -> [Duo; 8] {
     [
         hop::DUO,
-        pingpong::duo::<Bare, WORDS>(Role::Limit, "bare lines"),
+        pingpong::duo::<Bare<1>, WORDS>(Role::Limit, "bare lines"),
         pingpong::duo::<Ringfire<WORDS, Spin>, WORDS>(Role::Rival, "ringfire, spinning"),
         pingpong::duo::<Ringfire<WORDS, Adaptive>, WORDS>(Role::Rival, "ringfire"),
         pingpong::duo::<Iceoryx<true>, WORDS>(Role::Rival, "iceoryx2, for two"),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::row_of_duos;
 use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Unit};
 use crate::rival::{
-    Bare, Bytes, Iceoryx, Link, Packets, Ringfire, RingfireBlobs, Shape, Spin, attach, check, fill, open,
+    BareRing, Bytes, Iceoryx, Link, Packets, Ringfire, RingfireBlobs, Shape, Spin, attach, check, fill, open,
     ring,
 };
 
@@ -21,7 +21,7 @@ const DEPTH: usize = 256;
 const BATCH: usize = 32;
 
 pub(super) const DUOS_64: &[Duo] = &[
-    duo::<Bare, Same>(Role::Limit, "bare lines"),
+    duo::<BareRing, Same>(Role::Limit, "bare ring, by 2 KiB"),
     duo::<Ringfire<SMALL, Spin>, Same>(Role::Rival, "ringfire"),
     Duo { name: "ringfire, by 32", role: Role::Rival, first: first_in_batches, second: second_in_batches },
     duo::<Iceoryx<true>, Same>(Role::Rival, "iceoryx2, 256 deep"),
@@ -32,7 +32,7 @@ pub(super) const DUOS_64: &[Duo] = &[
 ];
 
 pub(super) const DUOS_4K: &[Duo] = &[
-    duo::<Bare, Varied>(Role::Limit, "bare lines"),
+    duo::<BareRing, Varied>(Role::Limit, "bare ring"),
     duo::<RingfireBlobs, Varied>(Role::Rival, "ringfire, blobs"),
     duo::<Iceoryx<true>, Varied>(Role::Rival, "iceoryx2, 256 deep"),
     duo::<Iceoryx<false>, Varied>(Role::Rival, "iceoryx2"),
