@@ -49,9 +49,7 @@ impl Folder {
         ctrlc::set_handler(move || {
             // The run is over either way; what could not be removed is in a folder that names its owner.
             remove_named_after(&paths[1]);
-            for path in &paths {
-                let _gone = std::fs::remove_dir_all(path);
-            }
+            paths.iter().for_each(|path| remove_folder(path));
             #[allow(clippy::disallowed_methods, reason = "an interrupt ends the process")]
             std::process::exit(130);
         })
@@ -175,6 +173,16 @@ impl Fixture {
 impl Drop for Folder {
     fn drop(&mut self) {
         remove_named_after(self.memory.path());
+    }
+}
+
+/// Removes a folder while the run may still be at work in it.
+fn remove_folder(path: &Path) {
+    for _ in 0..100 {
+        let _gone = std::fs::remove_dir_all(path);
+        if !path.exists() {
+            return;
+        }
     }
 }
 

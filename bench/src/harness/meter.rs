@@ -77,12 +77,21 @@ impl Meter {
         self.elapsed += elapsed;
     }
 
-    /// Counts round trips, in nanoseconds: the sample is a thousand one-way trips at their median.
+    /// Counts trips, in nanoseconds: the sample is a thousand of them at their median.
+    pub(crate) fn one_way_trips(&mut self, nanoseconds: &mut [u32]) {
+        self.trips(nanoseconds, 1.0);
+    }
+
+    /// Counts round trips, in nanoseconds, as two trips each.
     pub(crate) fn round_trips(&mut self, nanoseconds: &mut [u32]) {
+        self.trips(nanoseconds, 2.0);
+    }
+
+    fn trips(&mut self, nanoseconds: &mut [u32], ways: f64) {
         nanoseconds.sort_unstable();
-        let trips = ONE_WAY_TRIPS as f64 / 2.0;
-        self.add(Duration::from_nanos((percentile(nanoseconds, 50) * trips) as u64));
-        self.fact("p99", percentile(nanoseconds, 99) / 2.0, OfRounds::Median);
+        let median = percentile(nanoseconds, 50) / ways;
+        self.add(Duration::from_nanos((median * ONE_WAY_TRIPS as f64) as u64));
+        self.fact("p99", percentile(nanoseconds, 99) / ways, OfRounds::Median);
     }
 
     /// Notes something else that is worth knowing.

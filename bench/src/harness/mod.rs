@@ -4,7 +4,8 @@
 //! a peer times its work with a [`Meter`]; `run` takes the samples, alternating; `verdict` turns samples into
 //! [`Comparison`]s; `report` prints them. `fixture`, `cache`, `usage` and `machine` are the files, the page
 //! cache, the fault counters and the facts about the machine. A [`Duo`] is a peer of two processes, and a
-//! [`Stage`] is what they share; `shared`, `processors` and `watchdog` are its memory, its two cores and its end.
+//! [`Stage`] is what they share; `shared`, `processors` and `watchdog` are its memory, its two cores and
+//! its end.
 
 mod cache;
 mod fixture;

@@ -131,13 +131,13 @@ impl<Output: Write> Report<Output> {
 
     fn table(&mut self, row: &Row, found: &Finding) -> Result<()> {
         let (rounds, measured) = (found.rounds, &found.peers);
-        let touched = binary(row.bytes_touched);
+        let touched = match row.bytes_touched {
+            0 => String::new(),
+            bytes => format!(", {} touched", binary(bytes)),
+        };
         let (name, clock, cache) = (row.name, row.clock.words(), row.cache.word());
         let about = &row.about;
-        writeln!(
-            self.output,
-            "{name}: {about} ({cache}, {touched} touched, {clock}, median of {rounds} rounds)"
-        )?;
+        writeln!(self.output, "{name}: {about} ({cache}{touched}, {clock}, median of {rounds} rounds)")?;
         if let Some(Hop { p50, p99 }) = found.hop {
             let (p50, p99) = (digits(p50), digits(p99));
             writeln!(self.output, "raw hop of a cache line in these rounds: {p50} ns p50, {p99} ns p99")?;

@@ -74,7 +74,7 @@ fn watch(mut child: Child, handle: &OwnedFd, excused: &AtomicBool, what: &str) -
         _ => eprintln!("error: {what}: no end after {} s", PATIENCE.as_secs()),
     }
     // SAFETY: no pointers are passed. Our own handler removes the files of the run and ends it.
-    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+    unsafe { libc::kill(std::process::id() as i32, libc::SIGTERM) };
     status
 }
 

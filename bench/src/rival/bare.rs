@@ -16,8 +16,8 @@ const LEN_BITS: u32 = 16;
 /// Two lines: processors fetch them in pairs.
 const LINES: usize = 128;
 
-/// With one slot, the answer says that the message has been read. With many, their lines have time to leave the
-/// receiver's cache before they are written again.
+/// With one slot, the answer says that the message has been read. With many, their lines have time to leave
+/// the receiver's cache before they are written again.
 pub(crate) struct Bare<const SLOTS: usize> {
     memory: Rc<Shared>,
     stride: usize,

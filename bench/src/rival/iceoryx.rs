@@ -96,10 +96,8 @@ impl<const BEST: bool> Link for Iceoryx<BEST> {
             Some(loan) => loan,
             None => self.publisher.loan_slice_uninit(words)?,
         };
-        let payload = loan.payload_mut();
-        let start = payload.as_mut_ptr().cast::<u64>();
         // SAFETY: any bytes of this memory are words, and nobody else has the loan.
-        fill(unsafe { std::slice::from_raw_parts_mut(start, words) });
+        fill(unsafe { loan.payload_mut().assume_init_mut() });
         // SAFETY: as above, and it is filled.
         unsafe { loan.assume_init() }.send()?;
         if BEST && self.shape.depth == 1 {

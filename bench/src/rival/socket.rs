@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Result, ensure};
 
 use super::link::{Link, Shape};
+use super::{bytes_of, bytes_of_mut};
 use crate::harness::Stage;
 
 /// What goes into one write where messages are gathered, in bytes.
@@ -29,13 +30,13 @@ impl Link for Packets {
 
     fn send(&mut self, words: usize, fill: impl FnOnce(&mut [u64])) -> Result<()> {
         fill(&mut self.buffer[..words]);
-        let sent = self.socket.write(bytes(&self.buffer[..words]))?;
+        let sent = self.socket.write(bytes_of(&self.buffer[..words]))?;
         ensure!(sent == words * 8, "{sent} of {} bytes were sent", words * 8);
         Ok(())
     }
 
     fn receive<R>(&mut self, mut look: impl FnMut(&[u64]) -> R) -> Result<R> {
-        let read = self.socket.read(bytes_mut(&mut self.buffer))?;
+        let read = self.socket.read(bytes_of_mut(&mut self.buffer))?;
         Ok(look(&self.buffer[..read / 8]))
     }
 }
@@ -85,14 +86,14 @@ impl<const GATHER: bool> Link for Bytes<GATHER> {
                 return Ok(result);
             }
             self.make_room();
-            let read = self.socket.read(&mut bytes_mut(&mut self.incoming)[self.read..])?;
+            let read = self.socket.read(&mut bytes_of_mut(&mut self.incoming)[self.read..])?;
             ensure!(read > 0, "the other side has closed the socket");
             self.read += read;
         }
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.socket.write_all(bytes(&self.outgoing[..self.pending]))?;
+        self.socket.write_all(bytes_of(&self.outgoing[..self.pending]))?;
         self.pending = 0;
         Ok(())
     }
@@ -102,17 +103,7 @@ impl<const GATHER: bool> Bytes<GATHER> {
     /// Moves the beginning of a message to the front.
     fn make_room(&mut self) {
         let looked = self.looked * 8;
-        bytes_mut(&mut self.incoming).copy_within(looked..self.read, 0);
+        bytes_of_mut(&mut self.incoming).copy_within(looked..self.read, 0);
         (self.read, self.looked) = (self.read - looked, 0);
     }
-}
-
-fn bytes(words: &[u64]) -> &[u8] {
-    // SAFETY: the same memory, and any word is bytes.
-    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
-}
-
-fn bytes_mut(words: &mut [u64]) -> &mut [u8] {
-    // SAFETY: the same memory, and any bytes are words.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
 }

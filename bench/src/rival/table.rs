@@ -1,12 +1,14 @@
 //! Tables: keys of 8 bytes, values of 64.
 
+use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use dashmap::DashMap;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, WithoutTls};
+
+use super::bytes_of;
 
 /// What is stored under a key.
 pub(crate) type Value = [u64; 8];
@@ -22,12 +24,33 @@ pub(crate) fn value_of(key: u64) -> Value {
 }
 
 /// dashmap: a map in shards with a lock each, in one process.
-pub(crate) fn sharded(entries: u64) -> Arc<DashMap<u64, Value>> {
-    let map = DashMap::with_capacity(entries as usize * 2);
+pub(crate) type Sharded<H> = DashMap<u64, Value, H>;
+
+/// One with so many entries.
+pub(crate) fn sharded<H: BuildHasher + Clone + Default>(entries: u64) -> Sharded<H> {
+    let map = DashMap::with_capacity_and_hasher(entries as usize * 2, H::default());
     for number in 0..entries {
         map.insert(key_of(number), value_of(key_of(number)));
     }
-    Arc::new(map)
+    map
+}
+
+/// A hash that is the key: the best for keys that are spread already.
+#[derive(Default)]
+pub(crate) struct KeyItself(u64);
+
+impl Hasher for KeyItself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("a word is hashed as a word");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
 }
 
 /// LMDB in a folder in shared memory.
@@ -84,7 +107,7 @@ impl Lmdb {
         let mut txn = table.env.write_txn()?;
         for key in keys {
             let (key, value) = (key.to_ne_bytes(), value_of(key));
-            table.entries.put_with_flags(&mut txn, PutFlags::APPEND, &key, bytes(&value))?;
+            table.entries.put_with_flags(&mut txn, PutFlags::APPEND, &key, bytes_of(&value))?;
         }
         Ok(txn.commit()?)
     }
@@ -92,10 +115,4 @@ impl Lmdb {
 
 fn folder(memory: &Path) -> PathBuf {
     memory.join("lmdb")
-}
-
-/// A value's bytes.
-pub(crate) fn bytes(value: &Value) -> &[u8] {
-    // SAFETY: the same memory, and any word is bytes.
-    unsafe { std::slice::from_raw_parts(value.as_ptr().cast(), size_of::<Value>()) }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::{row, row_of_duos};
-use crate::harness::{AREA, Clock, Duo, Folder, Meter, OfRounds, Peer, Role, Row, Shared, Stage, Unit};
+use crate::harness::{Clock, Duo, Folder, Meter, OfRounds, Peer, Role, Row, Shared, Stage, Unit};
 use crate::rival::{BEHIND_LOCK, Futex, Glibc, Lock};
 
 /// What a spinning futex lock spins at most, as Rust's own mutex does.
@@ -70,7 +70,6 @@ enum Word {
 
 /// Counts until both together have counted enough, and returns how often this side did.
 fn count<L: Lock>(stage: &Stage) -> u64 {
-    assert!(BEHIND_LOCK + 4 * 8 <= AREA, "the words are behind the lock");
     let (memory, amount, owner) = (&stage.memory, stage.amount, stage.side as u64 + 1);
     let mut mine = 0;
     loop {

@@ -82,8 +82,8 @@ fn bare(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
     let memory = std::rc::Rc::clone(&stage.memory);
     publish(stage, meter, |number| {
         let slot = slot(number);
-        memory.change(slot + 8, WORDS, |words| fill(words, number));
-        memory.word(slot).store(number, std::sync::atomic::Ordering::Release);
+        memory.change(slot, WORDS, |words| fill(words, number));
+        memory.word(slot + WORDS * 8).store(number, std::sync::atomic::Ordering::Release);
         Ok(())
     })
 }
@@ -92,9 +92,9 @@ fn bare_readers(stage: &mut Stage) -> Result<()> {
     stage.meet();
     stage.meet();
     let last = last(stage);
-    let found = stage.memory.word(slot(last)).load(std::sync::atomic::Ordering::Acquire);
+    let found = stage.memory.word(slot(last) + WORDS * 8).load(std::sync::atomic::Ordering::Acquire);
     ensure!(found == last, "message {found} is the last, must be {last}");
-    stage.memory.look(slot(last) + 8, WORDS, |words| check(words, last))?;
+    stage.memory.look(slot(last), WORDS, |words| check(words, last))?;
     stage.meet();
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A value that one process writes and another reads whole: while nothing is written, and while it is written
-//! without a pause.
+//! A value that one process writes and another reads whole: while nothing is written, while it is written as
+//! often for everybody (a writer that can write more often disturbs its readers more), and without a pause.
 //!
 //! Whoever reads looks at all words, where they are or in a copy, and counts the values that are torn.
 
@@ -29,16 +29,24 @@ pub(super) const DUOS_64K: &[Duo] = &duos::<LARGE, IDLE>();
 pub(super) const BUSY_64: &[Duo] = &duos::<SMALL, BUSY>();
 pub(super) const BUSY_1K: &[Duo] = &duos::<MIDDLE, BUSY>();
 pub(super) const BUSY_64K: &[Duo] = &duos::<LARGE, BUSY>();
+pub(super) const STORM_64: &[Duo] = &duos::<SMALL, STORM>();
+pub(super) const STORM_64K: &[Duo] = &duos::<LARGE, STORM>();
 
-/// What the writer does while the reader reads.
-const IDLE: bool = false;
-const BUSY: bool = true;
+/// What the writer does while the reader reads: nothing, write as often for everybody, write without a pause.
+const IDLE: u8 = 0;
+const BUSY: u8 = 1;
+const STORM: u8 = 2;
+
+/// How often a busy writer writes: about as often as the slowest of them can.
+const fn period(words: usize) -> Duration {
+    Duration::from_nanos(if words == LARGE { 50_000 } else { 2_000 })
+}
 
 /// Which word says that the reader is done, and which one how often was written.
 const DONE: usize = 0;
 const WRITES: usize = 1;
 
-const fn duos<const WORDS: usize, const WRITER: bool>() -> [Duo; 3] {
+const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 3] {
     [
         duo::<MmapSync<WORDS, false>, WORDS, WRITER>("mmap-sync, unchecked"),
         duo::<MmapSync<WORDS, true>, WORDS, WRITER>("mmap-sync, checked"),
@@ -46,7 +54,7 @@ const fn duos<const WORDS: usize, const WRITER: bool>() -> [Duo; 3] {
     ]
 }
 
-const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: bool>(name: &'static str) -> Duo {
+const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(name: &'static str) -> Duo {
     Duo { name, role: Role::Rival, first: first::<B, WORDS>, second: second::<B, WORDS, WRITER> }
 }
 
@@ -74,22 +82,36 @@ pub(super) fn busy_64_kib(folder: &Folder) -> Result<Row> {
     row::<LARGE, BUSY>(folder, "snapshot-64KiB-busy", BUSY_64K)
 }
 
-fn row<const WORDS: usize, const WRITER: bool>(
+pub(super) fn storm_64_bytes(folder: &Folder) -> Result<Row> {
+    row::<SMALL, STORM>(folder, "snapshot-64B-storm", STORM_64)
+}
+
+pub(super) fn storm_64_kib(folder: &Folder) -> Result<Row> {
+    row::<LARGE, STORM>(folder, "snapshot-64KiB-storm", STORM_64K)
+}
+
+fn row<const WORDS: usize, const WRITER: u8>(
     folder: &Folder,
     name: &'static str,
     duos: &[Duo],
 ) -> Result<Row> {
-    let (full, quick) = match WORDS {
-        SMALL => (1_000_000, 10_000),
-        MIDDLE => (200_000, 2_000),
-        _ => (5_000, 100),
+    let (full, quick) = match (WORDS, WRITER) {
+        (LARGE, STORM) => (200, 10),
+        (LARGE, _) => (5_000, 100),
+        (MIDDLE, _) => (200_000, 2_000),
+        (_, STORM) => (200_000, 10_000),
+        _ => (1_000_000, 10_000),
     };
     let operations = folder.size(full, quick) as u64;
     let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
     peers.push(Peer::rival("seqlock in one process", move |meter| {
         in_one_process::<WORDS, WRITER>(operations, meter)
     }));
-    let writer = if WRITER { "another writes it without a pause" } else { "nobody writes it" };
+    let writer = match WRITER {
+        IDLE => "nobody writes it".to_owned(),
+        BUSY => format!("another writes it every {} µs", period(WORDS).as_micros()),
+        _ => "another writes it without a pause".to_owned(),
+    };
     let about = format!("read a value of {} bytes while {writer}", WORDS * 8);
     Ok(row_of(name, about, Unit::Nanoseconds { operations }, peers, Vec::new()))
 }
@@ -128,22 +150,38 @@ fn first<B: Board<WORDS>, const WORDS: usize>(stage: &mut Stage, meter: &mut Met
     Ok(())
 }
 
-fn second<B: Board<WORDS>, const WORDS: usize, const WRITER: bool>(stage: &mut Stage) -> Result<()> {
+fn second<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(stage: &mut Stage) -> Result<()> {
     let mut writer = B::writer(stage)?;
     let mut value = [0; WORDS];
     fill(&mut value, 0);
     writer.write(&value)?;
     stage.meet();
     stage.meet();
-    let mut writes = 0;
-    while WRITER && stage.report(DONE).load(Ordering::Acquire) == 0 {
-        writes += 1;
-        fill(&mut value, writes);
-        writer.write(&value)?;
-    }
+    let done = || stage.report(DONE).load(Ordering::Acquire) != 0;
+    let writes = write_until::<WORDS, WRITER>(done, |value| writer.write(value))?;
     stage.report(WRITES).store(writes, Ordering::Release);
     stage.meet();
     Ok(())
+}
+
+/// Writes as this row's writer does, and returns how often it did.
+fn write_until<const WORDS: usize, const WRITER: u8>(
+    done: impl Fn() -> bool,
+    mut write: impl FnMut(&[u64; WORDS]) -> Result<()>,
+) -> Result<u64> {
+    let mut value = [0; WORDS];
+    let mut writes = 0;
+    let start = Instant::now();
+    while !done() {
+        if WRITER == IDLE || WRITER == BUSY && start.elapsed() < period(WORDS) * writes as u32 {
+            std::hint::spin_loop();
+            continue;
+        }
+        writes += 1;
+        fill(&mut value, writes);
+        write(&value)?;
+    }
+    Ok(writes)
 }
 
 fn note(meter: &mut Meter, torn: u64, writes: u64) {
@@ -206,13 +244,13 @@ impl<const WORDS: usize> Board<WORDS> for Blackboard<WORDS> {
 }
 
 /// The seqlock that is in no shared memory: the reader here, the writer in a thread on the other processor.
-fn in_one_process<const WORDS: usize, const WRITER: bool>(operations: u64, meter: &mut Meter) -> Result<()> {
+fn in_one_process<const WORDS: usize, const WRITER: u8>(operations: u64, meter: &mut Meter) -> Result<()> {
     let processors = Processors::two()?;
     let _pinned = Pinned::to(processors.first)?;
     let mut value = [0; WORDS];
     fill(&mut value, 0);
     let seqlock = Arc::new(Seqlock::new(&value));
-    let writer = WRITER.then(|| Writer::start(Arc::clone(&seqlock), processors.second));
+    let writer = Writer::start::<WORDS, WRITER>(Arc::clone(&seqlock), processors.second);
     let mut torn = 0;
     meter.time(|| {
         for _ in 0..operations {
@@ -220,7 +258,7 @@ fn in_one_process<const WORDS: usize, const WRITER: bool>(operations: u64, meter
             torn += u64::from(!whole(&value));
         }
     });
-    note(meter, torn, writer.map_or(Ok(0), Writer::stop)?);
+    note(meter, torn, writer.stop()?);
     Ok(())
 }
 
@@ -231,7 +269,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn start<const WORDS: usize>(seqlock: Arc<Seqlock<WORDS>>, processor: usize) -> Self {
+    fn start<const WORDS: usize, const WRITER: u8>(seqlock: Arc<Seqlock<WORDS>>, processor: usize) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&done);
         let started = Arc::new(AtomicBool::new(false));
@@ -240,14 +278,13 @@ impl Writer {
             let pinned = Pinned::to(processor);
             starts.store(true, Ordering::Release);
             let _pinned = pinned?;
-            let mut value = [0; WORDS];
-            let mut writes = 0;
-            while !told.load(Ordering::Acquire) {
-                writes += 1;
-                fill(&mut value, writes);
-                seqlock.write(&value);
-            }
-            Ok(writes)
+            write_until::<WORDS, WRITER>(
+                || told.load(Ordering::Acquire),
+                |value| {
+                    seqlock.write(value);
+                    Ok(())
+                },
+            )
         });
         while !started.load(Ordering::Acquire) {
             std::thread::yield_now();

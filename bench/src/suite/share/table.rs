@@ -1,21 +1,21 @@
-//! A table with a million entries, keys of 8 bytes and values of 64: looked up and inserted by one process, and
-//! by two at once.
+//! A table with a million entries, keys of 8 bytes and values of 64: looked up and inserted by one process,
+//! and by two at once.
 //!
 //! LMDB lies in shared memory, not on a disk. It takes one commit an insert (so that others see each at once,
 //! as in a shared table) and, at its best, a thousand inserts a commit. dashmap is in one process, with two
 //! threads for two.
 
+use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use dashmap::DashMap;
 
 use super::row as row_of;
 use crate::harness::{Duo, Folder, Meter, Peer, Pinned, Processors, Role, Row, Stage, Unit};
-use crate::rival::{Lmdb, Value, bytes, key_of, sharded, sum, value_of};
+use crate::rival::{KeyItself, Lmdb, Sharded, bytes_of, key_of, sharded, sum, value_of};
 
 /// How many inserts a commit has where many are gathered.
 const GATHERED: u64 = 1000;
@@ -88,11 +88,9 @@ fn entries(folder: &Folder) -> u64 {
 fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
     let (entries, operations) = (entries(folder), folder.size(400_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
-    let map = sharded(entries);
     let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
-    peers.push(Peer::rival("dashmap in one process", move |meter| {
-        by_threads(workers, meter, |worker| sharded_gets(&map, entries, operations / workers, worker))
-    }));
+    peers.push(sharded_getter::<RandomState>(DASHMAPS[0], entries, operations, workers));
+    peers.push(sharded_getter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("look up one of {entries} entries; {}", processes(workers));
     Ok(row_of(name, about, Unit::Millions { operations }, peers, Vec::new()))
 }
@@ -100,20 +98,9 @@ fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Resul
 fn insert(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
     let (entries, operations) = (entries(folder), folder.size(40_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
-    let map = sharded(entries);
     let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
-    peers.push(Peer::rival("dashmap in one process", move |meter| {
-        by_threads(workers, meter, |worker| {
-            for key in new_keys(entries, operations / workers, worker) {
-                map.insert(key, value_of(key));
-            }
-            Ok(())
-        })?;
-        for key in (0..workers).flat_map(|worker| new_keys(entries, operations / workers, worker)) {
-            ensure!(map.remove(&key) == Some((key, value_of(key))), "an inserted entry is there");
-        }
-        Ok(())
-    }));
+    peers.push(sharded_inserter::<RandomState>(DASHMAPS[0], entries, operations, workers));
+    peers.push(sharded_inserter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("insert an entry beside {entries}; {}", processes(workers));
     Ok(row_of(name, about, Unit::Millions { operations }, peers, Vec::new()))
 }
@@ -136,14 +123,44 @@ fn new_keys(entries: u64, count: u64, worker: u64) -> impl Iterator<Item = u64> 
 /// # Errors
 /// Where the value is not the one under this key.
 fn check(key: u64, value: &[u8]) -> Result<()> {
-    ensure!(sum(value) == sum(bytes(&value_of(key))), "the value of key {key} is another one");
+    ensure!(sum(value) == sum(bytes_of(&value_of(key))), "the value of key {key} is another one");
     Ok(())
 }
 
-fn sharded_gets(map: &DashMap<u64, Value>, entries: u64, count: u64, worker: u64) -> Result<()> {
-    known_keys(entries, count, worker).try_for_each(|key| {
-        let value = map.get(&key).context("an entry that was inserted is found")?;
-        check(key, bytes(&value))
+/// dashmap with its own hash, and with the fastest that there can be.
+const DASHMAPS: [&str; 2] = ["dashmap in one process", "dashmap, keys not hashed"];
+
+fn sharded_getter<H>(name: &'static str, entries: u64, operations: u64, workers: u64) -> Peer
+where
+    H: BuildHasher + Clone + Default + Send + Sync + 'static,
+{
+    let map: Sharded<H> = sharded(entries);
+    Peer::rival(name, move |meter| {
+        by_threads(workers, meter, |worker| {
+            known_keys(entries, operations / workers, worker).try_for_each(|key| {
+                let value = map.get(&key).context("an entry that was inserted is found")?;
+                check(key, bytes_of(value.value()))
+            })
+        })
+    })
+}
+
+fn sharded_inserter<H>(name: &'static str, entries: u64, operations: u64, workers: u64) -> Peer
+where
+    H: BuildHasher + Clone + Default + Send + Sync + 'static,
+{
+    let map: Sharded<H> = sharded(entries);
+    Peer::rival(name, move |meter| {
+        by_threads(workers, meter, |worker| {
+            for key in new_keys(entries, operations / workers, worker) {
+                map.insert(key, value_of(key));
+            }
+            Ok(())
+        })?;
+        for key in (0..workers).flat_map(|worker| new_keys(entries, operations / workers, worker)) {
+            ensure!(map.remove(&key) == Some((key, value_of(key))), "an inserted entry is there");
+        }
+        Ok(())
     })
 }
 
@@ -251,7 +268,7 @@ impl<const FAST: bool, const A_COMMIT: u64> Job for LmdbInserts<FAST, A_COMMIT> 
         while keys.peek().is_some() {
             let mut txn = self.table.env.write_txn()?;
             for key in keys.by_ref().take(A_COMMIT as usize) {
-                self.table.entries.put(&mut txn, &key.to_ne_bytes(), bytes(&value_of(key)))?;
+                self.table.entries.put(&mut txn, &key.to_ne_bytes(), bytes_of(&value_of(key)))?;
             }
             txn.commit()?;
         }

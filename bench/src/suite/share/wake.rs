@@ -1,7 +1,11 @@
-//! A receiver that sleeps in the kernel is woken: half of a round trip in which both sleep.
+//! A receiver that sleeps in the kernel is woken.
+//!
+//! The sender waits until the kernel says that the receiver sleeps, and notes the time; the receiver notes it
+//! when it has the message. Half of a round trip would not do: who answers quickly finds the other awake.
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -10,21 +14,93 @@ use iceoryx2::node::Node;
 use iceoryx2::port::listener::Listener;
 use iceoryx2::port::notifier::Notifier;
 use iceoryx2::prelude::ipc;
+use rustix::time::{ClockId, clock_gettime};
 
-use super::{pingpong, row_of_duos};
-use crate::harness::{Duo, Folder, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Unit};
-use crate::rival::{Link, Packets, Ringfire, Shape, Sleep, node, service_name};
+use super::row_of_duos;
+use crate::harness::{Duo, Folder, Meter, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Unit};
+use crate::rival::{Link, Packets, Ringfire, Shape, Sleep, check, fill, node, open, service_name};
 
 pub(super) const DUOS: &[Duo] = &[
-    pingpong::duo::<FutexWake, 0>(Role::Limit, "a word and futex(2)"),
-    pingpong::duo::<EventCounter, 0>(Role::Rival, "eventfd"),
-    pingpong::duo::<Ringfire<1, Sleep>, 1>(Role::Rival, "ringfire, sleeping"),
-    pingpong::duo::<IceoryxEvent, 0>(Role::Rival, "iceoryx2, event"),
-    pingpong::duo::<Packets, 1>(Role::Rival, "Unix packets"),
+    duo::<FutexWake, 0>(Role::Limit, "a word and futex(2)"),
+    duo::<EventCounter, 0>(Role::Rival, "eventfd"),
+    duo::<Ringfire<1, Sleep>, 1>(Role::Rival, "ringfire, sleeping"),
+    duo::<IceoryxEvent, 0>(Role::Rival, "iceoryx2, event"),
+    duo::<Packets, 1>(Role::Rival, "Unix packets"),
 ];
 
+const fn duo<L: Link, const WORDS: usize>(role: Role, name: &'static str) -> Duo {
+    Duo { name, role, first: first::<L, WORDS>, second: second::<L, WORDS> }
+}
+
+/// What the receiver tells: who it is, how many it has received, and when the last.
+const PROCESS: usize = 0;
+const RECEIVED: usize = 1;
+const WHEN: usize = 2;
+
+fn first<L: Link, const WORDS: usize>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
+    let mut link: L = open(stage, Shape { words: WORDS, depth: 1 })?;
+    let receiver = Receiver::find(stage.report(PROCESS).load(Ordering::Acquire))?;
+    let mut trips = Vec::with_capacity(stage.amount as usize);
+    for number in 0..stage.amount {
+        receiver.wait_until_asleep()?;
+        let start = now();
+        link.send(WORDS, |words| fill(words, number))?;
+        while stage.report(RECEIVED).load(Ordering::Acquire) <= number {
+            std::hint::spin_loop();
+        }
+        trips.push((stage.report(WHEN).load(Ordering::Relaxed) - start) as u32);
+    }
+    stage.meet();
+    meter.one_way_trips(&mut trips[stage.amount as usize / 10..]);
+    Ok(())
+}
+
+fn second<L: Link, const WORDS: usize>(stage: &mut Stage) -> Result<()> {
+    stage.report(PROCESS).store(u64::from(std::process::id()), Ordering::Release);
+    let mut link: L = open(stage, Shape { words: WORDS, depth: 1 })?;
+    for number in 0..stage.amount {
+        link.receive(|words| check(words, number))??;
+        stage.report(WHEN).store(now(), Ordering::Relaxed);
+        stage.report(RECEIVED).store(number + 1, Ordering::Release);
+    }
+    stage.meet();
+    Ok(())
+}
+
+/// Nanoseconds on a clock that all processors share.
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The other process, as the kernel sees it.
+struct Receiver {
+    stat: File,
+}
+
+impl Receiver {
+    fn find(process: u64) -> Result<Self> {
+        let path = format!("/proc/{process}/stat");
+        Ok(Self { stat: File::open(&path).with_context(|| format!("open {path}"))? })
+    }
+
+    fn wait_until_asleep(&self) -> Result<()> {
+        let mut text = [0; 256];
+        loop {
+            let len = self.stat.read_at(&mut text, 0).context("ask whether the receiver sleeps")?;
+            // The name is in parentheses; the letter behind it is the state.
+            let name_end = text[..len].iter().rposition(|&byte| byte == b')');
+            let state = name_end.and_then(|end| text.get(end + 2));
+            if state == Some(&b'S') {
+                return Ok(());
+            }
+            ensure!(state != Some(&b'Z'), "the receiver has died");
+        }
+    }
+}
+
 pub(super) fn row(folder: &Folder) -> Result<Row> {
-    let about = "a sleeping receiver is woken, one way, median".to_owned();
+    let about = "a sleeping receiver is woken, one way, median; it is asleep for sure".to_owned();
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
     let amount = folder.size(4_000, 100) as u64;
     Ok(row_of_duos(folder, "wake", about, unit, DUOS, |_| amount))
