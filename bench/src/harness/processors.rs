@@ -83,3 +83,27 @@ fn apply(set: &libc::cpu_set_t) -> Result<()> {
     ensure!(status == 0, "sched_setaffinity: {}", std::io::Error::last_os_error());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processors_are_not_the_same() {
+        // A machine with one processor cannot run these rows, and says so.
+        if let Ok(processors) = Processors::two() {
+            assert_ne!(processors.first, processors.second);
+        }
+    }
+
+    #[test]
+    fn a_thread_goes_back_to_where_it_might_be() {
+        let count = |set: &libc::cpu_set_t| (0..1024).filter(|&number| contains(set, number)).count();
+        let before = current().expect("the kernel says where we may be");
+        let first = (0..1024).find(|&number| contains(&before, number)).expect("we are somewhere");
+        let pinned = Pinned::to(first).expect("we may stay where we may be");
+        assert_eq!(current().map(|now| count(&now)).expect("as above"), 1);
+        drop(pinned);
+        assert_eq!(current().map(|now| count(&now)).expect("as above"), count(&before));
+    }
+}

@@ -125,6 +125,7 @@ fn facts(samples: &[Sample]) -> Vec<(&'static str, f64)> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::meter::Fact;
     use super::super::row::{Cache, Clock, Peer};
     use super::super::unit::Unit;
     use super::*;
@@ -183,6 +184,30 @@ mod tests {
         assert!(compared(&found[1]).goals.is_empty());
         let goal = &compared(&found[2]).goals[0];
         assert_eq!((goal.reached, goal.met), (1.2, false));
+    }
+
+    #[test]
+    fn rivals_without_ours_are_measured_and_not_compared() {
+        let mut alone = row(vec![Target::ratio("slow", &["slow"], 1.0)]);
+        alone.peers.remove(0);
+        let found = judge(&alone, &[samples(&[20]), samples(&[10])]);
+        assert!(found.iter().all(|peer| peer.comparison.is_none()));
+        assert_eq!(found[0].seconds, 0.02);
+    }
+
+    #[test]
+    fn facts_are_medians_sums_or_the_largest() {
+        let of_round = |value: f64| {
+            let fact = |label, of_rounds| Fact { label, value, of_rounds };
+            let facts = vec![
+                fact("middle", OfRounds::Median),
+                fact("all", OfRounds::Sum),
+                fact("most", OfRounds::Largest),
+            ];
+            Sample { elapsed: Duration::from_secs(1), faults: Faults::default(), answer: None, facts }
+        };
+        let found = facts(&[of_round(1.0), of_round(2.0), of_round(6.0)]);
+        assert_eq!(found, [("middle", 2.0), ("all", 9.0), ("most", 6.0)]);
     }
 
     #[test]

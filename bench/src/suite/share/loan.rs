@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::{pingpong, row_of_duos};
-use crate::harness::{Duo, Folder, ONE_WAY_TRIPS, Role, Row, Unit};
+use super::{at_most, pingpong, row_of_duos};
+use crate::harness::{Duo, Folder, ONE_WAY_TRIPS, Role, Row, Target, Unit};
 use crate::rival::{Bare, Iceoryx, Packets, Ringfire, RingfireBlobs, Spin};
 
 const WORDS: usize = 1024;
@@ -26,5 +26,9 @@ pub(super) fn of_8_kib(folder: &Folder) -> Result<Row> {
     let about = "8 KiB, one way, median; every byte written and read on both sides".to_owned();
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
     let amount = |duo: &Duo| if duo.name == PACKETS { few } else { many };
-    Ok(row_of_duos(folder, "loan-8KiB", about, unit, DUOS, amount))
+    let targets = vec![
+        Target::ratio("bare lines", &["bare lines", "bare lines, 64 places"], at_most(1.15)),
+        Target::ratio("iceoryx2", &["iceoryx2, for two", "iceoryx2"], 1.15),
+    ];
+    Ok(row_of_duos(folder, "loan-8KiB", about, unit, DUOS, amount, targets))
 }

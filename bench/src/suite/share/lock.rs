@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::{row, row_of_duos};
-use crate::harness::{Clock, Duo, Folder, Meter, OfRounds, Peer, Role, Row, Shared, Stage, Unit};
+use super::{at_most, row, row_of_duos};
+use crate::harness::{Clock, Duo, Folder, Meter, OfRounds, Peer, Role, Row, Shared, Stage, Target, Unit};
 use crate::rival::{BEHIND_LOCK, Futex, Glibc, Lock};
 
 /// What a spinning futex lock spins at most, as Rust's own mutex does.
@@ -31,7 +31,11 @@ pub(super) fn alone(folder: &Folder) -> Result<Row> {
     ];
     let about = "lock, count, unlock; nobody else wants it".to_owned();
     let unit = Unit::Nanoseconds { operations };
-    Ok(Row { clock: Clock::Processor, ..row("lock-alone", about, unit, peers, Vec::new()) })
+    let targets = vec![
+        Target::ratio("a futex", &["futex"], at_most(1.25)),
+        Target::ratio("glibc robust", &["glibc robust"], 1.0),
+    ];
+    Ok(Row { clock: Clock::Processor, ..row("lock-alone", about, unit, peers, targets) })
 }
 
 fn alone_by<L: Lock>(name: &'static str, operations: u64) -> Result<Peer> {
@@ -56,7 +60,11 @@ pub(super) fn contended(folder: &Folder) -> Result<Row> {
     let operations = folder.size(1_000_000, 10_000) as u64;
     let about = "lock, count, unlock; two processes that do nothing else".to_owned();
     let unit = Unit::Nanoseconds { operations };
-    Ok(row_of_duos(folder, "lock-contended", about, unit, DUOS, |_| operations))
+    let targets = vec![
+        Target::ratio("a futex", &["futex, spinning first", "futex"], at_most(1.25)),
+        Target::ratio("glibc robust", &["glibc robust"], 1.0),
+    ];
+    Ok(row_of_duos(folder, "lock-contended", about, unit, DUOS, |_| operations, targets))
 }
 
 /// What the lock protects.

@@ -79,7 +79,7 @@ const DUOS: &[(&str, &[Duo])] = &[
     ("wake", wake::DUOS),
 ];
 
-/// A row of peers that all are pairs of processes.
+/// A row of peers that all are pairs of processes, and what ours must reach beside them.
 fn row_of_duos(
     folder: &Folder,
     name: &'static str,
@@ -87,9 +87,15 @@ fn row_of_duos(
     unit: Unit,
     duos: &[Duo],
     amount: impl Fn(&Duo) -> u64,
+    targets: Vec<Target>,
 ) -> Row {
     let peer = |duo: &Duo| duo.peer(name, folder.memory(), amount(duo));
-    row(name, about, unit, duos.iter().map(peer).collect(), Vec::new())
+    row(name, about, unit, duos.iter().map(peer).collect(), targets)
+}
+
+/// The ratio of one that may take so many times as long as what it is held against.
+const fn at_most(times: f64) -> f64 {
+    1.0 / times
 }
 
 /// A row on memory.

@@ -58,7 +58,7 @@ pub(super) fn to_200(folder: &Folder) -> Result<Row> {
 fn row(folder: &Folder, name: &'static str, readers: usize, duos: &[Duo]) -> Row {
     let operations = folder.size(50_000, 1_000) as u64;
     let about = format!("publish 64 bytes to {readers} readers that do not look meanwhile");
-    row_of_duos(folder, name, about, Unit::Nanoseconds { operations }, duos, |_| operations)
+    row_of_duos(folder, name, about, Unit::Nanoseconds { operations }, duos, |_| operations, Vec::new())
 }
 
 /// Publishes as much again before, so that everything is connected and warm.

@@ -14,8 +14,10 @@ use mmap_sync::locks::LockDisabled;
 use mmap_sync::synchronizer::Synchronizer;
 use ringfire::{BlackboardConsumer, BlackboardProducer};
 
-use super::row as row_of;
-use crate::harness::{Duo, Folder, Meter, OfRounds, Peer, Pinned, Processors, Role, Row, Stage, Unit};
+use super::{at_most, row as row_of};
+use crate::harness::{
+    Duo, Folder, Meter, OfRounds, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit,
+};
 use crate::rival::{Seqlock, fill};
 
 /// The words of 64 bytes, 1 KiB and 64 KiB.
@@ -113,7 +115,11 @@ fn row<const WORDS: usize, const WRITER: u8>(
         _ => "another writes it without a pause".to_owned(),
     };
     let about = format!("read a value of {} bytes while {writer}", WORDS * 8);
-    Ok(row_of(name, about, Unit::Nanoseconds { operations }, peers, Vec::new()))
+    let targets = vec![
+        Target::ratio("mmap-sync", &["mmap-sync, unchecked", "mmap-sync, checked"], 1.0),
+        Target::ratio("a seqlock", &["seqlock in one process"], at_most(1.3)),
+    ];
+    Ok(row_of(name, about, Unit::Nanoseconds { operations }, peers, targets))
 }
 
 /// A way to let others read a value whole.

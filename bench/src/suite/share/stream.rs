@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::row_of_duos;
-use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Unit};
+use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Target, Unit};
 use crate::rival::{
     BareRing, Bytes, Iceoryx, Link, Packets, Ringfire, RingfireBlobs, Shape, Spin, attach, check, fill, open,
     ring,
@@ -73,14 +73,33 @@ pub(super) fn of_64_bytes(folder: &Folder) -> Result<Row> {
     let operations = folder.size(1_000_000, 10_000) as u64;
     let about = "a stream of messages of 64 bytes, written and looked at".to_owned();
     let unit = Unit::Millions { operations };
-    Ok(row_of_duos(folder, "stream-64B", about, unit, DUOS_64, |_| operations))
+    let rivals = &[
+        "ringfire",
+        "ringfire, by 32",
+        "iceoryx2, 256 deep",
+        "iceoryx2",
+        "Unix stream, by 64 KiB",
+        "Unix stream",
+        "Unix packets",
+    ];
+    let targets = vec![Target::ratio("the best", rivals, 1.2)];
+    Ok(row_of_duos(folder, "stream-64B", about, unit, DUOS_64, |_| operations, targets))
 }
 
 pub(super) fn of_4_kib(folder: &Folder) -> Result<Row> {
     let count = folder.size(50_000, 1_000) as u64;
     let bytes = (0..count).map(|number| Varied::of(number) as u64 * 8).sum();
     let about = "a stream of messages of 2 to 6 KiB, written and read".to_owned();
-    Ok(row_of_duos(folder, "stream-4KiB", about, Unit::Throughput { bytes }, DUOS_4K, |_| count))
+    let rivals = &[
+        "ringfire, blobs",
+        "iceoryx2, 256 deep",
+        "iceoryx2",
+        "Unix stream, by 64 KiB",
+        "Unix stream",
+        "Unix packets",
+    ];
+    let (unit, targets) = (Unit::Throughput { bytes }, vec![Target::ratio("the best", rivals, 1.2)]);
+    Ok(row_of_duos(folder, "stream-4KiB", about, unit, DUOS_4K, |_| count, targets))
 }
 
 /// The time is from the first message until the other side has looked at the last one.

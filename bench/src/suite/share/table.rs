@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::row as row_of;
-use crate::harness::{Duo, Folder, Meter, Peer, Pinned, Processors, Role, Row, Stage, Unit};
+use crate::harness::{Duo, Folder, Meter, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit};
 use crate::rival::{KeyItself, Lmdb, Sharded, bytes_of, key_of, sharded, sum, value_of};
 
 /// How many inserts a commit has where many are gathered.
@@ -25,16 +25,19 @@ pub(super) const GETS_2: &[Duo] = &gets::<2>();
 pub(super) const INSERTS_1: &[Duo] = &inserts::<1>();
 pub(super) const INSERTS_2: &[Duo] = &inserts::<2>();
 
+const LMDB_GETS: &[&str] = &["LMDB, a view a get", "LMDB, one view"];
+const LMDB_INSERTS: &[&str] = &["LMDB", "LMDB, no sync, writable map", "the same, 1000 a commit"];
+
 const fn gets<const PROCESSES: u64>() -> [Duo; 2] {
     [
         Duo {
-            name: "LMDB, a view a get",
+            name: LMDB_GETS[0],
             role: Role::Rival,
             first: first::<LmdbGets<1>, PROCESSES>,
             second: second::<LmdbGets<1>, PROCESSES>,
         },
         Duo {
-            name: "LMDB, one view",
+            name: LMDB_GETS[1],
             role: Role::Rival,
             first: first::<LmdbGets<{ u64::MAX }>, PROCESSES>,
             second: second::<LmdbGets<{ u64::MAX }>, PROCESSES>,
@@ -45,19 +48,19 @@ const fn gets<const PROCESSES: u64>() -> [Duo; 2] {
 const fn inserts<const PROCESSES: u64>() -> [Duo; 3] {
     [
         Duo {
-            name: "LMDB",
+            name: LMDB_INSERTS[0],
             role: Role::Rival,
             first: first::<LmdbInserts<false, 1>, PROCESSES>,
             second: second::<LmdbInserts<false, 1>, PROCESSES>,
         },
         Duo {
-            name: "LMDB, no sync, writable map",
+            name: LMDB_INSERTS[1],
             role: Role::Rival,
             first: first::<LmdbInserts<true, 1>, PROCESSES>,
             second: second::<LmdbInserts<true, 1>, PROCESSES>,
         },
         Duo {
-            name: "the same, 1000 a commit",
+            name: LMDB_INSERTS[2],
             role: Role::Rival,
             first: first::<LmdbInserts<true, GATHERED>, PROCESSES>,
             second: second::<LmdbInserts<true, GATHERED>, PROCESSES>,
@@ -92,7 +95,7 @@ fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Resul
     peers.push(sharded_getter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_getter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("look up one of {entries} entries; {}", processes(workers));
-    Ok(row_of(name, about, Unit::Millions { operations }, peers, Vec::new()))
+    Ok(row_of(name, about, Unit::Millions { operations }, peers, targets(LMDB_GETS)))
 }
 
 fn insert(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
@@ -102,7 +105,11 @@ fn insert(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Re
     peers.push(sharded_inserter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_inserter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("insert an entry beside {entries}; {}", processes(workers));
-    Ok(row_of(name, about, Unit::Millions { operations }, peers, Vec::new()))
+    Ok(row_of(name, about, Unit::Millions { operations }, peers, targets(LMDB_INSERTS)))
+}
+
+fn targets(lmdb: &'static [&'static str]) -> Vec<Target> {
+    vec![Target::ratio("dashmap", DASHMAPS, 0.5), Target::ratio("LMDB", lmdb, 5.0)]
 }
 
 fn processes(workers: u64) -> &'static str {
@@ -128,7 +135,7 @@ fn check(key: u64, value: &[u8]) -> Result<()> {
 }
 
 /// dashmap with its own hash, and with the fastest that there can be.
-const DASHMAPS: [&str; 2] = ["dashmap in one process", "dashmap, keys not hashed"];
+const DASHMAPS: &[&str] = &["dashmap in one process", "dashmap, keys not hashed"];
 
 fn sharded_getter<H>(name: &'static str, entries: u64, operations: u64, workers: u64) -> Peer
 where

@@ -16,8 +16,8 @@ use iceoryx2::port::notifier::Notifier;
 use iceoryx2::prelude::ipc;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::row_of_duos;
-use crate::harness::{Duo, Folder, Meter, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Unit};
+use super::{at_most, row_of_duos};
+use crate::harness::{Duo, Folder, Meter, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Target, Unit};
 use crate::rival::{Link, Packets, Ringfire, Shape, Sleep, check, fill, node, open, service_name};
 
 pub(super) const DUOS: &[Duo] = &[
@@ -103,7 +103,8 @@ pub(super) fn row(folder: &Folder) -> Result<Row> {
     let about = "a sleeping receiver is woken, one way, median; it is asleep for sure".to_owned();
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
     let amount = folder.size(4_000, 100) as u64;
-    Ok(row_of_duos(folder, "wake", about, unit, DUOS, |_| amount))
+    let targets = vec![Target::ratio("eventfd", &["eventfd"], at_most(1.15))];
+    Ok(row_of_duos(folder, "wake", about, unit, DUOS, |_| amount, targets))
 }
 
 /// Nothing but a word that counts, and the system call.
