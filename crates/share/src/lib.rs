@@ -10,8 +10,10 @@
 //! participants). There is no unsafe code here: all of it is in `mapwright_core::peer`.
 
 mod answers;
+mod claim;
 mod figure;
 mod object;
+mod snapshot;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 mod value;
@@ -21,3 +23,7 @@ pub use figure::{Figure, Value};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use snapshot::{
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
+    SnapshotWriter, WriterError,
+};

@@ -364,6 +364,15 @@ impl<T: Shared> Placed<[T]> {
     }
 }
 
+impl Placed<[Word64]> {
+    /// Returns the same words for looking at only, as a reader sees them whose memory is mapped for reading.
+    #[must_use]
+    pub fn look(&self) -> Placed<[LookWord64]> {
+        let target = NonNull::slice_from_raw_parts(self.target.cast::<LookWord64>(), self.len());
+        Placed { target, keep: self.keep.clone() }
+    }
+}
+
 impl<T: ?Sized> Placed<T> {
     /// Tells whether the memory is still the shared one; see [`Area::check`].
     ///
