@@ -33,7 +33,6 @@
 //! |---|---|
 //! | `bytes` | `From<Frozen> for bytes::Bytes`, without copying |
 //! | `share` | [`share`]: segments of memory between processes, with locks, queues, snapshots and tables in them |
-//! | `tokio` | `share::Ready`: futures of what can be waited for in shared memory |
 //! | `stable_deref` | `StableDeref` for `Frozen` and `Memory` |
 
 pub use mapwright_core::*;

@@ -10,9 +10,11 @@
 //! participants). There is no unsafe code here: all of it is in `mapwright_core::peer`.
 
 mod answers;
+mod claim;
 mod figure;
 mod object;
 mod segment;
+mod snapshot;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 pub mod untrusted;
@@ -25,8 +27,11 @@ pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
 pub use segment::{
-    Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, Sharing,
+    Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
+    Sharing,
 };
-#[cfg(feature = "tokio")]
-pub use waiting::Ready;
-pub use waiting::{Signal, Waitable, wait_any};
+pub use snapshot::{
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
+    SnapshotWriter, WriterError,
+};
+pub use waiting::{Ready, Signal, Waitable, wait_any};

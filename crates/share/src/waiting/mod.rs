@@ -2,18 +2,18 @@
 //!
 //! Whatever can be waited for has a [`Bell`] and knows whether it is ready ([`Waitable`]). A call waits for up to
 //! 128 of them at once ([`wait_any`]). A [`Signal`] is a file descriptor that becomes readable when its bell rings,
-//! for poll(2), epoll(7), and event loops; with the feature `tokio`, `tokio` makes futures of it. No thread is made
-//! for a waiter: one thread of this process listens to the bells of all its signals, and sleeps.
+//! for poll(2), epoll(7), and event loops; [`Ready`] gives futures, for any runtime. No thread is made for a waiter:
+//! one thread of this process listens to the bells of all of them, and sleeps.
 //!
 //! ```text
 //!   somebody rings ──▶ bell (shared memory) ──▶ wait_any: futex_waitv(2)
-//!                                          └──▶ the process's listener ──▶ eventfd ──▶ poll, epoll, tokio
+//!                                          └──▶ the process's listener ──▶ eventfd ──▶ poll, epoll
+//!                                                                     └──▶ the task that waits
 //! ```
 
 mod listener;
+mod ready;
 mod signal;
-#[cfg(feature = "tokio")]
-mod tokio;
 
 use std::time::Duration;
 
@@ -22,8 +22,7 @@ use mapwright_core::peer::{
 };
 use mapwright_core::{Error, ErrorKind, Result};
 
-#[cfg(feature = "tokio")]
-pub use self::tokio::Ready;
+pub use ready::Ready;
 pub use signal::Signal;
 
 /// A sleeper looks around after so long: whoever should ring may have died.
@@ -152,6 +151,25 @@ mod tests {
         flag.set(0);
         signal.clear();
         assert!(!signal.arm() && !poll(&signal, 0));
+    }
+
+    #[test]
+    fn a_task_is_woken_when_the_bell_rings_in_any_runtime() {
+        let flags: Vec<Flag> = (0..100).map(|_| Flag::new()).collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let tasks: Vec<_> = flags
+            .iter()
+            .map(|flag| {
+                let ready = Ready::new(flag.clone()).unwrap();
+                runtime.spawn(async move { ready.wait().await })
+            })
+            .collect();
+        flags.iter().for_each(|flag| flag.set(1));
+        runtime.block_on(async {
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
     }
 
     #[test]

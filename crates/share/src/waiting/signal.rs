@@ -7,7 +7,7 @@ use mapwright_core::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::Waitable;
-use super::listener::{Listener, Registration};
+use super::listener::{Listener, Registration, Target};
 
 /// A file descriptor that becomes readable when something may have become ready.
 ///
@@ -43,15 +43,16 @@ impl Signal {
         let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|cause| Error::os("make", "an eventfd", std::io::Error::from(cause)))?;
         let descriptor = Arc::new(descriptor);
-        let registration = Listener::register(thing.bell().clone(), Arc::clone(&descriptor))
-            .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
+        let registration =
+            Listener::register(thing.bell().clone(), Target::Descriptor(Arc::clone(&descriptor)))
+                .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
         Ok(Self { thing, descriptor, registration })
     }
 
     /// Asks to be told of the next ring; `true` where it is ready already, so that there is nothing to wait for.
     #[must_use]
     pub fn arm(&self) -> bool {
-        self.registration.arm();
+        self.registration.arm(None);
         self.thing.is_ready()
     }
 
@@ -66,12 +67,6 @@ impl Signal {
 impl AsFd for Signal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
-    }
-}
-
-impl std::os::fd::AsRawFd for Signal {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsRawFd::as_raw_fd(&*self.descriptor)
     }
 }
 
