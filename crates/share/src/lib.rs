@@ -11,6 +11,7 @@
 
 mod answers;
 mod figure;
+mod lock;
 mod object;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
@@ -18,6 +19,11 @@ mod value;
 
 pub use answers::{LockError, ReceiveError, SendError};
 pub use figure::{Figure, Value};
+pub use lock::{
+    Arrival, Barrier, BarrierError, BarrierOptions, Called, Condvar, Event, EventOptions, Member, Mutex,
+    MutexGuard, MutexRecovery, Once, Permit, Poison, ReadGuard, RwLock, RwLockOptions, Semaphore,
+    SemaphoreOptions, WaitError, WriteGuard, WriteRecovery,
+};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
