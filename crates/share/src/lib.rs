@@ -12,6 +12,7 @@
 mod answers;
 mod claim;
 mod figure;
+mod lock;
 mod object;
 mod segment;
 mod snapshot;
@@ -23,6 +24,11 @@ mod waiting;
 
 pub use answers::{LockError, ReceiveError, SendError};
 pub use figure::{Figure, Value};
+pub use lock::{
+    Arrival, Barrier, BarrierError, BarrierOptions, Called, Condvar, Event, EventOptions, Member, Mutex,
+    MutexGuard, MutexRecovery, Once, Permit, Poison, ReadGuard, RwLock, RwLockOptions, Semaphore,
+    SemaphoreOptions, WaitError, WriteGuard, WriteRecovery,
+};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
