@@ -14,6 +14,7 @@ mod claim;
 mod figure;
 mod object;
 mod snapshot;
+mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 mod value;
@@ -27,3 +28,4 @@ pub use snapshot::{
     Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
     SnapshotWriter, WriterError,
 };
+pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
