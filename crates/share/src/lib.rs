@@ -16,6 +16,7 @@ mod lock;
 mod object;
 mod segment;
 mod snapshot;
+mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 pub mod untrusted;
@@ -40,4 +41,5 @@ pub use snapshot::{
     Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
     SnapshotWriter, WriterError,
 };
+pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
 pub use waiting::{Ready, Signal, Waitable, wait_any};
