@@ -12,6 +12,7 @@
 mod answers;
 mod figure;
 mod object;
+mod queue;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 mod value;
@@ -21,3 +22,4 @@ pub use figure::{Figure, Value};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};

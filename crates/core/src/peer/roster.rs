@@ -63,8 +63,10 @@ impl Identity {
         self.0 >> Self::SEAT_BITS
     }
 
-    /// The seat and the incarnation's last bits.
-    pub(super) fn short(self) -> u32 {
+    /// Returns the seat and the incarnation's last bits: 29 bits, which fit into a word beside other things.
+    /// [`Oracle::is_short_alive`] takes them.
+    #[must_use]
+    pub fn short(self) -> u32 {
         u32::try_from(self.0 & ((1 << Self::SHORT_BITS) - 1)).unwrap_or(0)
     }
 }
