@@ -14,6 +14,7 @@ mod claim;
 mod figure;
 mod lock;
 mod object;
+mod queue;
 mod segment;
 mod snapshot;
 mod table;
@@ -33,6 +34,7 @@ pub use lock::{
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
     Sharing,
