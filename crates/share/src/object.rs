@@ -151,6 +151,12 @@ pub trait Object: Sized {
     /// Returns the canonical text of the types that this program expects in it.
     fn layout() -> String;
 
+    /// Tells whether one that was made with some parameters will do where others are planned.
+    #[must_use]
+    fn accepts(planned: &Parameters, made: &Parameters) -> bool {
+        planned == made
+    }
+
     /// Finds it in its room.
     ///
     /// The kind and the layout are those of this type; everything else may be anything, because another process
