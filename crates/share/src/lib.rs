@@ -10,12 +10,19 @@
 //! participants). There is no unsafe code here: all of it is in `mapwright_core::peer`.
 
 mod answers;
+mod claim;
 mod figure;
 mod lock;
 mod object;
+mod queue;
+mod segment;
+mod snapshot;
+mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+pub mod untrusted;
 mod value;
+mod waiting;
 
 pub use answers::{LockError, ReceiveError, SendError};
 pub use figure::{Figure, Value};
@@ -27,3 +34,14 @@ pub use lock::{
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
+pub use segment::{
+    Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
+    Sharing,
+};
+pub use snapshot::{
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
+    SnapshotWriter, WriterError,
+};
+pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
+pub use waiting::{Ready, Signal, Waitable, wait_any};

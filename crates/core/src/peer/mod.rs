@@ -34,10 +34,13 @@ mod word;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
+/// A file that gets its name when it is whole.
+#[doc(hidden)]
+pub use crate::sys::unnamed::Unnamed;
 pub use area::{Area, Lookable, Placed, Shared};
 pub use barrier::{heavy_fence, light_fence, others_fence};
 pub use bell::{Bell, Ticket};
-pub use bytes::{copy_in, copy_out};
+pub use bytes::{copy_in, copy_out, look_out};
 pub use deadline::Deadline;
 pub use life::{Life, Mark};
 pub use mapwright_derive::{Lookable, Shared};
