@@ -163,7 +163,8 @@ impl Thread {
     pub(super) fn link(&self, word: &RobustWord) {
         let Some(block) = self.block.get() else { return };
         let (node, first) = (node_of(word), self.first());
-        let len = block.len.load(Ordering::Relaxed);
+        // `begin` has seen that there is room.
+        let len = block.len.load(Ordering::Relaxed).min(MAX_HELD - 1);
         block.held[len].store(ptr::from_ref(word).addr(), Ordering::Relaxed);
         block.len.store(len + 1, Ordering::Release);
         points::pass();
@@ -178,13 +179,29 @@ impl Thread {
     pub(super) fn unlink(&self, word: &RobustWord) {
         let Some(block) = self.block.get() else { return };
         let address = ptr::from_ref(word).addr();
-        let len = block.len.load(Ordering::Relaxed);
-        let held = &block.held[..len];
+        let held = self.held();
+        let is_newest = held.last().is_some_and(|newest| newest.load(Ordering::Relaxed) == address);
+        if !is_newest || self.first() != node_of(word) {
+            return self.unlink_from_within(word);
+        }
+        let len = held.len() - 1;
+        points::pass();
+        self.set_first(self.node_before(len));
+        compiler_fence(Ordering::SeqCst);
+        block.len.store(len, Ordering::Release);
+    }
+
+    /// The same where something stands in front of it.
+    #[cold]
+    fn unlink_from_within(&self, word: &RobustWord) {
+        let Some(block) = self.block.get() else { return };
+        let address = ptr::from_ref(word).addr();
+        let held = self.held();
+        let len = held.len();
         let Some(index) = held.iter().rposition(|held| held.load(Ordering::Relaxed) == address) else {
             return;
         };
-        let older = index.checked_sub(1).map(|older| held[older].load(Ordering::Relaxed));
-        let next = older.map_or(self.head.get().cast(), node_at);
+        let next = self.node_before(index);
         points::pass();
         match held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed)) {
             // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an atomic's.
@@ -198,13 +215,20 @@ impl Thread {
         block.len.store(len - 1, Ordering::Release);
     }
 
+    /// What the node of the word of that index points to: the next older one, or the head.
+    #[inline]
+    fn node_before(&self, index: usize) -> *mut Node {
+        let older = index.checked_sub(1).and_then(|older| self.held().get(older));
+        older.map_or(self.head.get().cast(), |older| node_at(older.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
     fn held(&self) -> &'static [AtomicUsize] {
         self.block.get().map_or(&[], |block| &block.held[..block.len.load(Ordering::Relaxed).min(MAX_HELD)])
     }
 
     /// Makes whatever points to our newest node point past it: the head, or a mutex of the C library that was
     /// locked after it.
-    #[inline]
     fn skip(&self, node: *mut Node, next: *mut Node) {
         /// What the kernel walks at most.
         const LIMIT: usize = 2048;
