@@ -12,20 +12,36 @@
 mod answers;
 mod claim;
 mod figure;
+mod lock;
+mod log;
 mod object;
+mod segment;
 mod snapshot;
 mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+pub mod untrusted;
 mod value;
+mod waiting;
 
 pub use answers::{LockError, ReceiveError, SendError};
 pub use figure::{Figure, Value};
+pub use lock::{
+    Arrival, Barrier, BarrierError, BarrierOptions, Called, Condvar, Event, EventOptions, Member, Mutex,
+    MutexGuard, MutexRecovery, Once, Permit, Poison, ReadGuard, RwLock, RwLockOptions, Semaphore,
+    SemaphoreOptions, WaitError, WriteGuard, WriteRecovery,
+};
+pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use segment::{
+    Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
+    Sharing,
+};
 pub use snapshot::{
     Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
     SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
+pub use waiting::{Ready, Signal, Waitable, wait_any};

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use mapwright_core::peer::{Area, LookWord64, Oracle, Placed, Shared};
 use mapwright_core::{Error, ErrorKind, ReadOnly, Result};
 
+use crate::figure::Figure;
+
 /// Numbers that an object keeps in the catalogue, such as its capacity.
 pub type Parameters = [u64; 6];
 
 /// Offsets of objects, and of their parts, are multiples of this.
-pub const ALIGNMENT: usize = 128;
+pub(crate) const ALIGNMENT: usize = 128;
 
 /// What sort of object something is. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +76,19 @@ impl Kind {
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().map(|(kind, _)| kind).find(|&kind| kind.number() == number)
+    }
+
+    /// Says how an object is, whatever its types.
+    ///
+    /// # Errors
+    /// `Damaged` where its room does not make sense.
+    pub(crate) fn inspect(self, site: &Site) -> Result<Vec<Figure>> {
+        match self {
+            Self::Snapshot => crate::snapshot::inspect(site),
+            Self::Table => crate::table::inspect(site),
+            Self::Log => crate::log::inspect(site),
+            _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
+        }
     }
 
     /// Returns the number that the catalogue has for it.
@@ -326,7 +341,7 @@ impl Parts<'_> {
 
 /// Returns how many bytes parts of so many structures of a size take; `None` where that is no size.
 #[must_use]
-pub fn room_for(size: usize, count: usize) -> Option<usize> {
+pub(crate) fn room_for(size: usize, count: usize) -> Option<usize> {
     size.checked_mul(count)?.checked_next_multiple_of(ALIGNMENT)
 }
 

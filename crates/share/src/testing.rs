@@ -71,6 +71,19 @@ impl Ground {
     }
 }
 
+/// Says that a test needs what this machine has not; `MAPWRIGHT_NO_SKIP=1` makes it a failure unless
+/// `MAPWRIGHT_MAY_SKIP` names the need.
+pub(crate) fn skip(need: &str, why: &str) {
+    use std::io::Write;
+    let excused = std::env::var("MAPWRIGHT_MAY_SKIP").unwrap_or_default();
+    let excused = excused.split(',').any(|name| name.trim() == need);
+    let refused = std::env::var_os("MAPWRIGHT_NO_SKIP").is_some_and(|value| value == "1");
+    assert!(excused || !refused, "skipped where MAPWRIGHT_NO_SKIP=1 forbids it: needs {need}: {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    writeln!(std::io::stderr().lock(), "SKIPPED: {test}: needs {need}: {why}").unwrap();
+}
+
 /// Deaths, one after the other.
 #[cfg(feature = "crash-points")]
 mod crash {

@@ -24,8 +24,9 @@ use std::time::Duration;
 
 use super::area::{Placed, Shared};
 use super::deadline::Deadline;
-use super::roster::Oracle;
+use super::roster::{Identity, Oracle};
 use super::thread;
+use super::turn::Turn;
 use super::wait::{Waited, wait, wake};
 use super::word::{Ordering, Word32, Word64, relax};
 use crate::sys::fork;
@@ -41,6 +42,9 @@ const LOOKS: u32 = 200;
 #[cfg(any(loom, shuttle))]
 const LOOKS: u32 = 1;
 
+/// A sleeper that has been passed over for so long asks for its turn.
+const PATIENCE: Duration = Duration::from_micros(500);
+
 /// After so long a sleeper asks whether the holder is still alive.
 const ASK_AFTER: Duration = Duration::from_millis(100);
 
@@ -51,7 +55,8 @@ const ASK_AFTER: Duration = Duration::from_millis(100);
 #[repr(C, align(64))]
 pub struct RobustWord {
     word: Word32,
-    _reserved: Word32,
+    /// Who has waited for long.
+    turn: Turn,
     /// Who took it last, for display.
     holder: Word64,
     _more: Word64,
@@ -83,6 +88,8 @@ pub struct Held<'a> {
     word: &'a RobustWord,
     by_kernel: bool,
     epoch: u64,
+    /// Who died holding it; 0 where nobody did, or nobody knows.
+    before: u64,
     /// The list belongs to the thread.
     _not_send: PhantomData<*const ()>,
 }
@@ -110,7 +117,8 @@ impl Placed<RobustWord> {
             return acquired;
         }
         let mine = BY_IDENTITY | oracle.me().short();
-        word.take(mine, oracle, until).map_or(Acquired::TimedOut, |died| word.held(false, died))
+        let Some(died) = word.take(mine, oracle, until) else { return Acquired::TimedOut };
+        word.held(false, died, oracle)
     }
 
     /// Returns whether anybody holds it, and who took it last.
@@ -141,7 +149,11 @@ impl RobustWord {
             return None;
         }
         let mine = thread.id();
-        let first = self.word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed);
+        let first = if self.turn.is_asked() {
+            Err(self.word.load(Ordering::Relaxed))
+        } else {
+            self.word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed)
+        };
         let taken = match first {
             Ok(_) => Some(false),
             Err(seen) if seen & HOLDER == mine && thread.holds(self) => {
@@ -156,18 +168,26 @@ impl RobustWord {
         };
         thread.link(self);
         thread.end();
-        self.holder.store(oracle.me().number(), Ordering::Relaxed);
-        Some(self.held(true, died))
+        Some(self.held(true, died, oracle))
     }
 
-    fn held(&self, by_kernel: bool, died: bool) -> Acquired<'_> {
+    #[inline]
+    fn held(&self, by_kernel: bool, died: bool, oracle: &dyn Oracle) -> Acquired<'_> {
         let epoch = fork::Epoch::current();
-        let held = Held { word: self, by_kernel, epoch, _not_send: PhantomData };
+        let before = if died { self.holder.load(Ordering::Relaxed) } else { 0 };
+        self.holder.store(oracle.me().number(), Ordering::Relaxed);
+        let held = Held { word: self, by_kernel, epoch, before, _not_send: PhantomData };
         if died { Acquired::Died(held) } else { Acquired::Clean(held) }
     }
 
     /// Makes the word ours: whether its last holder died, or `None` when the deadline comes.
+    #[cold]
     fn take(&self, mine: u32, oracle: &dyn Oracle, until: Deadline) -> Option<bool> {
+        // One that may not wait gives nobody the way.
+        if !until.has_passed() {
+            self.turn.give_way(until);
+        }
+        let mut passed_over = PassedOver { turn: &self.turn, since: None, token: None };
         let mut looks = 0;
         // Once slept, somebody else may still sleep, and only we know.
         let mut sleepers = 0;
@@ -202,6 +222,7 @@ impl RobustWord {
                     continue;
                 }
             }
+            passed_over.note(mine);
             sleepers = SLEEPERS;
             // The oracle is asked now and then of those for whom the kernel does not let go.
             let slice = Deadline::after(ASK_AFTER).earlier(until);
@@ -244,6 +265,43 @@ impl RobustWord {
         // SAFETY: by this function's contract.
         let word = unsafe { &*std::ptr::with_exposed_provenance::<Self>(address) };
         word.next.store(to_u64(next), Ordering::Relaxed);
+    }
+}
+
+impl Held<'_> {
+    /// Returns who died holding the word, as far as is known: one that dies before it has said who it is leaves
+    /// the name of the one before.
+    #[must_use]
+    pub fn before(&self) -> Option<Identity> {
+        Identity::from_number(self.before)
+    }
+}
+
+/// Keeps count of how long a sleeper has been passed over, and asks for its turn.
+struct PassedOver<'a> {
+    turn: &'a Turn,
+    since: Option<Deadline>,
+    token: Option<u32>,
+}
+
+impl PassedOver<'_> {
+    /// Called before each sleep.
+    fn note(&mut self, token: u32) {
+        match self.since {
+            None => self.since = Some(Deadline::after(PATIENCE)),
+            Some(since) if self.token.is_none() && since.has_passed() => {
+                self.token = self.turn.ask(token).then_some(token);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl Drop for PassedOver<'_> {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            self.turn.done(token);
+        }
     }
 }
 
