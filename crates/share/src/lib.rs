@@ -13,6 +13,7 @@ mod answers;
 mod claim;
 mod figure;
 mod lock;
+mod log;
 mod object;
 mod queue;
 mod segment;
@@ -31,6 +32,7 @@ pub use lock::{
     MutexGuard, MutexRecovery, Once, Permit, Poison, ReadGuard, RwLock, RwLockOptions, Semaphore,
     SemaphoreOptions, WaitError, WriteGuard, WriteRecovery,
 };
+pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};

@@ -94,6 +94,7 @@ impl Kind {
             Self::Queue => crate::queue::inspect(site),
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
+            Self::Log => crate::log::inspect(site),
             _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
         }
     }
