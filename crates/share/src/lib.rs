@@ -12,9 +12,12 @@
 mod answers;
 mod figure;
 mod object;
+mod pool;
 mod segment;
+mod spin;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+mod topic;
 mod value;
 
 pub use answers::{LockError, ReceiveError, SendError};
@@ -25,3 +28,4 @@ pub use object::{Kind, Object, Parameters, Plan, Site};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, Sharing,
 };
+pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};

@@ -84,6 +84,8 @@ impl Kind {
     /// `Damaged` where its room does not make sense.
     pub(crate) fn inspect(self, site: &Site) -> Result<Vec<Figure>> {
         match self {
+            Self::Topic => crate::topic::inspect(site),
+            Self::Pool => crate::pool::inspect(site),
             _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
         }
     }
