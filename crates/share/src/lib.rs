@@ -15,12 +15,15 @@ mod figure;
 mod lock;
 mod log;
 mod object;
+mod pool;
 mod queue;
 mod segment;
 mod snapshot;
+mod spin;
 mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+mod topic;
 pub mod untrusted;
 mod value;
 mod waiting;
@@ -46,4 +49,5 @@ pub use snapshot::{
     SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
+pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};
 pub use waiting::{Ready, Signal, Waitable, wait_any};
