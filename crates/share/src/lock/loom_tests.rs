@@ -224,7 +224,11 @@ fn loom_condvar_loses_no_notification() {
                 Err(LockError::TimedOut) => unreachable!("no deadline"),
                 Err(error) => panic!("{error}"),
             }
-            if all { notifier.notify_all() } else { notifier.notify_one() }
+            if all {
+                notifier.notify_all()
+            } else {
+                notifier.notify_one()
+            }
             thread.join().expect("no panic");
         });
     }
