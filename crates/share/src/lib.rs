@@ -13,13 +13,17 @@ mod answers;
 mod claim;
 mod figure;
 mod lock;
+mod log;
 mod object;
+mod pool;
 mod queue;
 mod segment;
 mod snapshot;
+mod spin;
 mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+mod topic;
 pub mod untrusted;
 mod value;
 mod waiting;
@@ -31,6 +35,7 @@ pub use lock::{
     MutexGuard, MutexRecovery, Once, Permit, Poison, ReadGuard, RwLock, RwLockOptions, Semaphore,
     SemaphoreOptions, WaitError, WriteGuard, WriteRecovery,
 };
+pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
@@ -44,4 +49,5 @@ pub use snapshot::{
     SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
+pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};
 pub use waiting::{Ready, Signal, Waitable, wait_any};
