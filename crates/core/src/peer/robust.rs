@@ -61,7 +61,8 @@ pub struct RobustWord {
     holder: Word64,
     /// Who died holding it last, for display.
     before: Word64,
-    previous: Word64,
+    /// The C library writes here where it links one of its own in front of this one; nobody reads it.
+    _previous: Word64,
     next: Word64,
     _rest: [Word64; 3],
 }
@@ -127,7 +128,8 @@ impl Placed<RobustWord> {
     pub fn acquire(&self, oracle: &dyn Oracle, until: Deadline) -> Acquired<'_> {
         let word: &RobustWord = self;
         if oracle.knows_thread_ids()
-            && let Some(Some(acquired)) = thread::with(|thread| word.acquire_by_kernel(thread, oracle, until))
+            && let Some(Some(acquired)) =
+                thread::with(|thread, block| word.acquire_by_kernel(thread, block, oracle, until))
         {
             return acquired;
         }
@@ -138,22 +140,24 @@ impl Placed<RobustWord> {
 
     /// Takes the word if it is free and this thread's list can be joined. What is answered by `None`,
     /// [`acquire`](Self::acquire) finds out.
-    #[inline]
+    #[inline(always)]
     pub fn acquire_at_once(&self, taker: Taker) -> Option<Held<'_>> {
         if !taker.by_kernel {
             return None;
         }
         let word: &RobustWord = self;
-        thread::with(|thread| {
-            if word.turn.is_asked() || !thread.begin(word) {
+        thread::with(|thread, block| {
+            if word.turn.is_asked() || !thread.begin(block, word) {
                 return None;
             }
             let first = word.word.compare_exchange(0, thread.id(), Ordering::Acquire, Ordering::Relaxed);
-            if first.is_ok() {
-                thread.link(word);
+            if first.is_err() {
+                thread.end();
+                return None;
             }
+            thread.link(block, word);
             thread.end();
-            first.is_ok().then(|| word.held(true, taker.me))
+            Some(word.held(thread.epoch(), true, taker.me))
         })
         .flatten()
     }
@@ -179,15 +183,16 @@ impl RobustWord {
     fn acquire_by_kernel(
         &self,
         thread: &thread::Thread,
+        block: &thread::Block,
         oracle: &dyn Oracle,
         until: Deadline,
     ) -> Option<Acquired<'_>> {
-        if !thread.begin(self) {
+        if !thread.begin(block, self) {
             return None;
         }
         let mine = thread.id();
         let seen = self.word.load(Ordering::Relaxed);
-        if seen & HOLDER == mine && thread.holds(self) {
+        if seen & HOLDER == mine && block.holds(self) {
             thread.end();
             return Some(Acquired::Deadlock);
         }
@@ -196,7 +201,7 @@ impl RobustWord {
             thread.end();
             return Some(Acquired::TimedOut);
         };
-        thread.link(self);
+        thread.link(block, self);
         thread.end();
         Some(self.acquired(true, died, oracle))
     }
@@ -205,14 +210,14 @@ impl RobustWord {
         if died {
             self.before.store(self.holder.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        let held = self.held(by_kernel, oracle.me().number());
+        let held = self.held(fork::Epoch::current(), by_kernel, oracle.me().number());
         if died { Acquired::Died(held) } else { Acquired::Clean(held) }
     }
 
     #[inline]
-    fn held(&self, by_kernel: bool, me: u64) -> Held<'_> {
+    fn held(&self, epoch: u64, by_kernel: bool, me: u64) -> Held<'_> {
         self.holder.store(me, Ordering::Relaxed);
-        let tag = fork::Epoch::current() << 1 | u64::from(by_kernel);
+        let tag = epoch << 1 | u64::from(by_kernel);
         Held { word: self, tag, _not_send: PhantomData }
     }
 
@@ -294,8 +299,8 @@ impl RobustWord {
         }
     }
 
-    pub(super) fn set_neighbours(&self, previous: usize, next: usize) {
-        self.previous.store(to_u64(previous), Ordering::Relaxed);
+    #[inline]
+    pub(super) fn set_next(&self, next: usize) {
         self.next.store(to_u64(next), Ordering::Relaxed);
     }
 
@@ -306,7 +311,7 @@ impl RobustWord {
     pub(super) unsafe fn set_next_at(address: usize, next: usize) {
         // SAFETY: by this function's contract.
         let word = unsafe { &*std::ptr::with_exposed_provenance::<Self>(address) };
-        word.next.store(to_u64(next), Ordering::Relaxed);
+        word.set_next(next);
     }
 }
 
@@ -358,15 +363,16 @@ impl Drop for Held<'_> {
             return self.word.let_go();
         }
         // Where a thread is ending, all that was on its list has been let go of already.
-        let _done = thread::with(|thread| {
+        let _done = thread::with(|thread, block| {
             thread.begin_release(self.word);
-            thread.unlink(self.word);
+            thread.unlink(block, self.word);
             self.word.let_go();
             thread.end();
         });
     }
 }
 
+#[inline]
 fn to_u64(address: usize) -> u64 {
     u64::try_from(address).unwrap_or(0)
 }
@@ -374,6 +380,6 @@ fn to_u64(address: usize) -> u64 {
 #[cfg(not(any(loom, shuttle)))]
 const _: () = {
     assert!(std::mem::offset_of!(RobustWord, word) == 0);
-    assert!(std::mem::offset_of!(RobustWord, previous) == 24);
+    assert!(std::mem::offset_of!(RobustWord, _previous) == 24);
     assert!(std::mem::offset_of!(RobustWord, next) == 32);
 };
