@@ -12,6 +12,8 @@
 mod answers;
 mod figure;
 mod object;
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
 mod pool;
 mod segment;
 mod spin;
@@ -25,6 +27,7 @@ pub use figure::{Figure, Value};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, Sharing,
 };
