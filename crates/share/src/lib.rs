@@ -15,6 +15,8 @@ mod figure;
 mod lock;
 mod log;
 mod object;
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
 mod pool;
 mod queue;
 mod segment;
@@ -40,6 +42,7 @@ pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
 pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
+pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
     Sharing,

@@ -9,6 +9,8 @@
 //! publisher among several takes the owner word by one exchange, which claims the slot and names the claimer, so
 //! that what a dead one left is settled at once, by whoever comes by.
 
+use std::fmt;
+
 use mapwright_core::Plain;
 use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, fence, relax};
 
@@ -49,7 +51,7 @@ pub(super) enum Claim {
 }
 
 /// The slots.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ring {
     words: Placed<[Word64]>,
     mask: u64,
@@ -196,6 +198,12 @@ impl Ring {
             owner.store(0, Ordering::Release);
         }
         taken
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
 
