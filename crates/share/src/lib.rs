@@ -23,3 +23,4 @@ pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
 pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
+pub use queue::{RecordReceiver, RecordSender, Records, RecordsOptions};
