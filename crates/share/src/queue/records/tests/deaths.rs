@@ -32,8 +32,8 @@ fn survive(ground: &Ground, name: &str) -> Vec<Vec<u8>> {
         got.push(bytes);
     }
     for number in 100..116 {
-        sender.send(&record(number, 130)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(receiver.receive_with(<[u8]>::to_vec), Ok(record(number, 130)), "{name}");
+        sender.send(&record(number, 120)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(receiver.receive_with(<[u8]>::to_vec), Ok(record(number, 120)), "{name}");
     }
     assert_eq!(receiver.try_receive_with(|_| ()), Err(ReceiveError::Empty), "{name}");
     let [sent, received, used] = ["sent", "received", "used"].map(|name| figure(ground, name));
