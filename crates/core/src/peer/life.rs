@@ -106,14 +106,18 @@ impl Life {
     }
 
     fn ask(&self, command: i32, kind: i32, mark: Mark) -> io::Result<i32> {
+        self.ask_range(command, kind, MARKS_AT + i64::from(mark), 1)
+    }
+
+    fn ask_range(&self, command: i32, kind: i32, start: i64, len: i64) -> io::Result<i32> {
         if !self.epoch.is_here() {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
         let mut lock = libc::flock {
             l_type: libc::c_short::try_from(kind).unwrap_or_default(),
             l_whence: libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default(),
-            l_start: MARKS_AT + i64::from(mark),
-            l_len: 1,
+            l_start: start,
+            l_len: len,
             l_pid: 0,
         };
         // SAFETY: for these commands the kernel reads and writes one flock.
@@ -129,6 +133,8 @@ impl Drop for Life {
         if !self.epoch.is_here() {
             return;
         }
+        // A child that is just being forked closes its copy as soon as it runs; that must not count as life.
+        let _let_go = self.ask_range(libc::F_OFD_SETLK, libc::F_UNLCK, MARKS_AT, 0);
         // Nobody forks between the two: a child would keep what it does not know.
         let absent = absent::lock().map(|mut absent| {
             absent.remove_descriptor(self.file.as_raw_fd());

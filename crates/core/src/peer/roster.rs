@@ -39,6 +39,12 @@ impl Identity {
         Self(incarnation << Self::SEAT_BITS | seat)
     }
 
+    /// Returns the identity that no participant ever has.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(u64::MAX)
+    }
+
     /// Reads an identity from a word; `None` where it holds none.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
@@ -63,8 +69,8 @@ impl Identity {
         self.0 >> Self::SEAT_BITS
     }
 
-    /// Returns the seat and the incarnation's last bits: 29 bits, which fit into a word beside other things.
-    /// [`Oracle::is_short_alive`] takes them.
+    /// Returns the seat and the incarnation's last bits, 29 bits in all, for words that have something else to
+    /// say as well; see [`Oracle::is_short_alive`].
     #[must_use]
     pub fn short(self) -> u32 {
         u32::try_from(self.0 & ((1 << Self::SHORT_BITS) - 1)).unwrap_or(0)
@@ -157,6 +163,12 @@ impl Roster {
         Ok(None)
     }
 
+    /// Looks on without taking a seat: asks, and holds nothing.
+    #[must_use]
+    pub fn observe(seats: Placed<[Seat]>, life: Life) -> Self {
+        Self { seats, life, me: Identity::nobody(), knows_thread_ids: false, before: None }
+    }
+
     /// Returns who died on this seat before, and was not seen off yet.
     #[must_use]
     pub const fn before(&self) -> Option<Identity> {
@@ -186,10 +198,6 @@ impl Roster {
     #[must_use]
     pub const fn life(&self) -> &Life {
         &self.life
-    }
-
-    fn seat(&self) -> &Seat {
-        &self.seats[self.me.seat()]
     }
 }
 
@@ -226,9 +234,12 @@ impl Oracle for Roster {
 
 impl Drop for Roster {
     fn drop(&mut self) {
-        // A child's copy says nothing: the seat is its parent's.
-        if self.life.is_here() {
-            self.seat().state.store(0, Ordering::Release);
+        // A child's copy says nothing: the seat is its parent's. An observer has none.
+        if self.life.is_here()
+            && let Some(seat) = self.seats.get(self.me.seat())
+            && seat.incarnation.load(Ordering::Relaxed) == self.me.incarnation()
+        {
+            seat.state.store(0, Ordering::Release);
         }
     }
 }

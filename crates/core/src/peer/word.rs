@@ -34,7 +34,8 @@ macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $look:ident, $number:ty, $atomic:ty) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        #[repr(transparent)]
+        #[cfg_attr(not(any(loom, shuttle)), repr(transparent))]
+        #[cfg_attr(any(loom, shuttle), repr(C))]
         pub struct $name {
             value: $atomic,
             #[cfg(any(loom, shuttle))]

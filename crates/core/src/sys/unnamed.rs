@@ -28,7 +28,7 @@ const ATTEMPTS: usize = 16;
 
 /// A file that has no name yet.
 #[derive(Debug)]
-pub(crate) struct Unnamed {
+pub struct Unnamed {
     file: Arc<File>,
     hidden: Option<HiddenName>,
 }
@@ -46,7 +46,10 @@ impl Drop for HiddenName {
 
 impl Unnamed {
     /// Makes an empty file in a directory, readable and writable.
-    pub(crate) fn in_directory(directory: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn in_directory(directory: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
@@ -60,7 +63,9 @@ impl Unnamed {
         }
     }
 
-    pub(crate) fn file(&self) -> &Arc<File> {
+    /// Returns the file.
+    #[must_use]
+    pub const fn file(&self) -> &Arc<File> {
         &self.file
     }
 
@@ -70,7 +75,10 @@ impl Unnamed {
     }
 
     /// Gives the file a name that is free.
-    pub(crate) fn link_as(self, path: &Path) -> io::Result<Arc<File>> {
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the name is taken; else what linkat(2) says.
+    pub fn link_as(self, path: &Path) -> io::Result<Arc<File>> {
         match &self.hidden {
             None => link(&self.file, path)?,
             Some(hidden) => move_to_free(&hidden.0, path)?,
