@@ -34,7 +34,7 @@ macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $look:ident, $number:ty, $atomic:ty) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        #[repr(transparent)]
+        #[cfg_attr(not(any(loom, shuttle)), repr(transparent))]
         pub struct $name {
             value: $atomic,
             #[cfg(any(loom, shuttle))]
@@ -126,7 +126,7 @@ macro_rules! word {
 
         /// The same word where it may only be looked at: over memory that is mapped for reading.
         #[derive(Debug, Default)]
-        #[repr(transparent)]
+        #[cfg_attr(not(any(loom, shuttle)), repr(transparent))]
         pub struct $look(pub(super) $name);
 
         impl $look {
