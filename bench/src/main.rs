@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use harness::{Folder, Format, Machine, Report, Settings};
+use harness::{Call, Folder, Format, Hop, Machine, Report, Settings};
 use suite::Suite;
 
 /// Measure Mapwright beside its rivals and the limits of this machine
@@ -49,8 +49,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    let mut second = std::env::args().skip(1);
+    let result = match second.next() {
+        Some(first) if first == harness::SECOND => Call::parse(second).and_then(suite::answer),
+        _ => run(&Arguments::parse()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -106,10 +110,14 @@ fn measure(suite: &Suite, arguments: &Arguments) -> Result<()> {
     let machine = Machine::of(folder.path(), settings.eviction)?;
     let format = if arguments.json { Format::JsonLines } else { Format::Table };
     let mut report = Report::begin(std::io::stdout().lock(), format, suite.name, arguments.seed, &machine)?;
+    let folder = &folder;
     for plan in wanted {
-        let mut row = (plan.build)(&folder).with_context(|| format!("prepare the row {}", plan.name))?;
-        let measured = harness::run(&mut row, settings).with_context(|| format!("measure {}", plan.name))?;
-        report.row(&row, measured.rounds, &measured.peers)?;
+        let mut row = (plan.build)(folder).with_context(|| format!("prepare the row {}", plan.name))?;
+        let hop = suite.hop.map(|hop| move || hop(folder));
+        let hop = hop.as_ref().map(|hop| hop as &dyn Fn() -> Result<Hop>);
+        let found =
+            harness::run(&mut row, settings, hop).with_context(|| format!("measure {}", plan.name))?;
+        report.row(&row, &found)?;
     }
     report.end()
 }

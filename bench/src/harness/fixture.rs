@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,6 +18,7 @@ const BLOCK: usize = 1 << 20;
 /// The folder in which a run keeps its files. Dropping it, or an interrupt, removes them.
 pub(crate) struct Folder {
     folder: TempDir,
+    memory: TempDir,
     quick: bool,
     seed: u64,
     made: RefCell<HashMap<String, Arc<Fixture>>>,
@@ -41,20 +43,28 @@ impl Folder {
             .prefix("mapwright-bench-")
             .tempdir_in(parent)
             .with_context(|| format!("make a folder in {}", parent.display()))?;
-        let path = folder.path().to_owned();
+        let memory = tempfile::Builder::new().prefix("mapwright-bench-").tempdir_in("/dev/shm");
+        let memory = memory.context("make a folder in /dev/shm")?;
+        let paths = [folder.path().to_owned(), memory.path().to_owned()];
         ctrlc::set_handler(move || {
             // The run is over either way; what could not be removed is in a folder that names its owner.
-            let _gone = std::fs::remove_dir_all(&path);
+            remove_named_after(&paths[1]);
+            paths.iter().for_each(|path| remove_folder(path));
             #[allow(clippy::disallowed_methods, reason = "an interrupt ends the process")]
             std::process::exit(130);
         })
         .context("watch for an interrupt")?;
-        Ok(Self { folder, quick, seed, made: RefCell::default() })
+        Ok(Self { folder, memory, quick, seed, made: RefCell::default() })
     }
 
     /// Where the files are.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where files in shared memory are.
+    pub(crate) fn memory(&self) -> &Path {
+        self.memory.path()
     }
 
     /// The seed of everything random in this run.
@@ -157,6 +167,36 @@ impl Fixture {
     pub(crate) fn warm(&self) -> Result<()> {
         std::io::copy(&mut self.open()?, &mut std::io::sink())?;
         Ok(())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        remove_named_after(self.memory.path());
+    }
+}
+
+/// Removes a folder while the run may still be at work in it.
+fn remove_folder(path: &Path) {
+    for _ in 0..100 {
+        let _gone = std::fs::remove_dir_all(path);
+        if !path.exists() {
+            return;
+        }
+    }
+}
+
+/// Removes the files whose names begin with that of a folder beside them: rivals that put their files where
+/// they like are told to name them so.
+fn remove_named_after(folder: &Path) {
+    let (Some(parent), Some(prefix)) = (folder.parent(), folder.file_name().and_then(OsStr::to_str)) else {
+        return;
+    };
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.path() != folder && entry.file_name().to_string_lossy().starts_with(prefix) {
+            // Not ours to report: the file is small, and its name says whose it is.
+            let _gone = std::fs::remove_file(entry.path());
+        }
     }
 }
 

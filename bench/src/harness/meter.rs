@@ -5,7 +5,11 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::row::Clock;
+use super::statistics::percentile;
 use super::usage::Faults;
+
+/// How many one-way trips a sample of round trips stands for.
+pub(crate) const ONE_WAY_TRIPS: u64 = 1000;
 
 /// Measures one sample of one peer.
 #[derive(Debug)]
@@ -15,11 +19,35 @@ pub(crate) struct Meter {
     elapsed: Duration,
     faults: Faults,
     answer: Option<u64>,
+    facts: Vec<Fact>,
+}
+
+/// Something else that a sample has shown, beside its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fact {
+    pub(crate) label: &'static str,
+    pub(crate) value: f64,
+    pub(crate) of_rounds: OfRounds,
+}
+
+/// What the rounds' values of one fact become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfRounds {
+    Median,
+    Sum,
+    Largest,
 }
 
 impl Meter {
-    pub(super) fn new(round: u64, clock: Clock) -> Self {
-        Self { round, clock, elapsed: Duration::ZERO, faults: Faults::default(), answer: None }
+    pub(crate) fn new(round: u64, clock: Clock) -> Self {
+        Self {
+            round,
+            clock,
+            elapsed: Duration::ZERO,
+            faults: Faults::default(),
+            answer: None,
+            facts: Vec::new(),
+        }
     }
 
     /// The number of the round: the same for all peers of it, so that all of them can be given the same fresh
@@ -44,8 +72,40 @@ impl Meter {
         self.answer = Some(answer);
     }
 
+    /// Counts time that was measured otherwise: by another process, or as a percentile.
+    pub(crate) fn add(&mut self, elapsed: Duration) {
+        self.elapsed += elapsed;
+    }
+
+    /// Counts trips, in nanoseconds: the sample is a thousand of them at their median.
+    pub(crate) fn one_way_trips(&mut self, nanoseconds: &mut [u32]) {
+        self.trips(nanoseconds, 1.0);
+    }
+
+    /// Counts round trips, in nanoseconds, as two trips each.
+    pub(crate) fn round_trips(&mut self, nanoseconds: &mut [u32]) {
+        self.trips(nanoseconds, 2.0);
+    }
+
+    fn trips(&mut self, nanoseconds: &mut [u32], ways: f64) {
+        nanoseconds.sort_unstable();
+        let median = percentile(nanoseconds, 50) / ways;
+        self.add(Duration::from_nanos((median * ONE_WAY_TRIPS as f64) as u64));
+        self.fact("p99", percentile(nanoseconds, 99) / ways, OfRounds::Median);
+    }
+
+    /// Notes something else that is worth knowing.
+    pub(crate) fn fact(&mut self, label: &'static str, value: f64, of_rounds: OfRounds) {
+        self.facts.push(Fact { label, value, of_rounds });
+    }
+
+    /// The time so far and the fact of this name, for those who use one sample for itself.
+    pub(crate) fn so_far(&self, label: &str) -> (Duration, Option<f64>) {
+        (self.elapsed, self.facts.iter().find(|fact| fact.label == label).map(|fact| fact.value))
+    }
+
     pub(super) fn finish(self) -> Sample {
-        Sample { elapsed: self.elapsed, faults: self.faults, answer: self.answer }
+        Sample { elapsed: self.elapsed, faults: self.faults, answer: self.answer, facts: self.facts }
     }
 }
 
@@ -58,9 +118,10 @@ fn now(clock: Clock) -> Duration {
 }
 
 /// What one run of one peer has shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) elapsed: Duration,
     pub(super) faults: Faults,
     pub(super) answer: Option<u64>,
+    pub(super) facts: Vec<Fact>,
 }

@@ -1,5 +1,6 @@
 //! Printing: a table with bars for people, one JSON object a line for programs.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use super::row::{Bound, Role, Row};
+use super::run::{Finding, Hop};
 use super::unit::digits;
 use super::verdict::{Comparison, Goal, Measured};
 
@@ -53,6 +55,13 @@ struct Line<'row> {
     major_faults: u64,
     our_minor_faults: Option<u64>,
     our_major_faults: Option<u64>,
+    /// One way between the two processors, in nanoseconds, in the same rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hop_p50: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hop_p99: Option<f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    facts: BTreeMap<&'row str, f64>,
     targets: Vec<LineTarget<'row>>,
 }
 
@@ -90,7 +99,8 @@ impl<Output: Write> Report<Output> {
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub(crate) fn row(&mut self, row: &Row, rounds: usize, measured: &[Measured]) -> Result<()> {
+    pub(crate) fn row(&mut self, row: &Row, found: &Finding) -> Result<()> {
+        let measured = &found.peers;
         for goal in measured.iter().filter_map(|peer| peer.comparison.as_ref()).flat_map(|found| &found.goals)
         {
             if goal.met {
@@ -100,8 +110,8 @@ impl<Output: Write> Report<Output> {
             }
         }
         match self.format {
-            Format::Table => self.table(row, rounds, measured),
-            Format::JsonLines => self.lines(row, rounds, measured),
+            Format::Table => self.table(row, found),
+            Format::JsonLines => self.lines(row, found),
         }
     }
 
@@ -119,18 +129,25 @@ impl<Output: Write> Report<Output> {
         Ok(self.output.flush()?)
     }
 
-    fn table(&mut self, row: &Row, rounds: usize, measured: &[Measured]) -> Result<()> {
-        let touched = binary(row.bytes_touched);
+    fn table(&mut self, row: &Row, found: &Finding) -> Result<()> {
+        let (rounds, measured) = (found.rounds, &found.peers);
+        let touched = match row.bytes_touched {
+            0 => String::new(),
+            bytes => format!(", {} touched", binary(bytes)),
+        };
         let (name, clock, cache) = (row.name, row.clock.words(), row.cache.word());
         let about = &row.about;
-        writeln!(
-            self.output,
-            "{name}: {about} ({cache}, {touched} touched, {clock}, median of {rounds} rounds)"
-        )?;
+        writeln!(self.output, "{name}: {about} ({cache}{touched}, {clock}, median of {rounds} rounds)")?;
+        if let Some(Hop { p50, p99 }) = found.hop {
+            let (p50, p99) = (digits(p50), digits(p99));
+            writeln!(self.output, "raw hop of a cache line in these rounds: {p50} ns p50, {p99} ns p99")?;
+        }
         let mut table = Table::new();
         table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
-        let heads = ["", row.unit.name(), "±", "min–max", "", "ours is", "±", "target", "", "faults min/maj"];
-        table.set_header(heads);
+        let heads =
+            ["", row.unit.name(), "±", "min–max", "", "ours is", "±", "target", "", "faults min/maj", "also"];
+        let facts = measured.iter().any(|peer| !peer.facts.is_empty());
+        table.set_header(&heads[..heads.len() - usize::from(!facts)]);
         for column in [1, 2, 3, 5, 6, 9] {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);
@@ -138,13 +155,18 @@ impl<Output: Write> Report<Output> {
         }
         let fastest = measured.iter().map(|peer| peer.seconds).fold(f64::INFINITY, f64::min);
         for peer in measured {
-            table.add_row(cells(peer, fastest));
+            let mut cells = cells(peer, fastest);
+            if facts {
+                cells.push(Cell::new(also(&peer.facts)));
+            }
+            table.add_row(cells);
         }
         writeln!(self.output, "{table}\n")?;
         Ok(self.output.flush()?)
     }
 
-    fn lines(&mut self, row: &Row, rounds: usize, measured: &[Measured]) -> Result<()> {
+    fn lines(&mut self, row: &Row, found: &Finding) -> Result<()> {
+        let measured = &found.peers;
         let ours = measured.iter().find(|peer| peer.role == Role::Ours);
         for peer in measured.iter().filter(|peer| peer.role != Role::Ours || measured.len() == 1) {
             let comparison = peer.comparison.as_ref();
@@ -161,12 +183,15 @@ impl<Output: Write> Report<Output> {
                 note: self.note(row, peer),
                 clock: row.clock.words(),
                 cache: row.cache.word(),
-                rounds,
+                rounds: found.rounds,
                 bytes_touched: row.bytes_touched,
                 our_minor_faults: ours.map(|ours| ours.faults.minor),
                 our_major_faults: ours.map(|ours| ours.faults.major),
                 minor_faults: peer.faults.minor,
                 major_faults: peer.faults.major,
+                hop_p50: found.hop.map(|hop| hop.p50),
+                hop_p99: found.hop.map(|hop| hop.p99),
+                facts: peer.facts.iter().copied().collect(),
                 targets: goals.iter().map(line_target).collect(),
             };
             serde_json::to_writer(&mut self.output, &line)?;
@@ -209,6 +234,10 @@ fn cells(peer: &Measured, fastest: f64) -> Vec<Cell> {
         verdict,
         Cell::new(format!("{}/{}", peer.faults.minor, peer.faults.major)),
     ]
+}
+
+fn also(facts: &[(&str, f64)]) -> String {
+    facts.iter().map(|(label, value)| format!("{label} {}", digits(*value))).collect::<Vec<_>>().join("; ")
 }
 
 fn wanted(goals: &[Goal], comparison: Option<&Comparison>) -> String {

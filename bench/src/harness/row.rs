@@ -59,6 +59,8 @@ pub(crate) enum Cache {
     Cold(Vec<Arc<Fixture>>),
     /// The work makes its own file.
     New,
+    /// Memory that the work makes and warms itself.
+    Memory,
 }
 
 impl Cache {
@@ -67,6 +69,7 @@ impl Cache {
             Self::Warm => "warm",
             Self::Cold(_) => "cold",
             Self::New => "new file",
+            Self::Memory => "in memory",
         }
     }
 }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::cache::Eviction;
 use super::meter::{Meter, Sample};
 use super::row::{Cache, Clock, Peer, Row};
+use super::statistics::median;
 use super::verdict::{Measured, judge};
 
 /// How to run.
@@ -32,14 +33,34 @@ type Samples = Vec<Sample>;
 /// A row after it was run: a verdict on each peer, in the row's order.
 pub(crate) struct Finding {
     pub(crate) rounds: usize,
+    /// How long a cache line took between the two processors in the same rounds.
+    pub(crate) hop: Option<Hop>,
     pub(crate) peers: Vec<Measured>,
 }
 
-/// Runs a row and judges it.
+/// How long a cache line takes from one processor to another, one way, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+impl Hop {
+    fn of(rounds: &[Self]) -> Option<Self> {
+        let middle = |pick: fn(&Self) -> f64| median(&rounds.iter().map(pick).collect::<Vec<_>>());
+        (!rounds.is_empty()).then(|| Self { p50: middle(|hop| hop.p50), p99: middle(|hop| hop.p99) })
+    }
+}
+
+/// Runs a row and judges it. `hop`, where rows are about two processors, measures the hop once a round.
 ///
 /// # Errors
 /// Where a peer fails, or where two peers of a round give different answers.
-pub(crate) fn run(row: &mut Row, settings: Settings) -> Result<Finding> {
+pub(crate) fn run(
+    row: &mut Row,
+    settings: Settings,
+    hop: Option<&dyn Fn() -> Result<Hop>>,
+) -> Result<Finding> {
     let rounds = settings.rounds.unwrap_or(row.rounds);
     let steps = (rounds * row.peers.len()) as u64;
     let progress = ProgressBar::new(steps).with_style(style());
@@ -50,10 +71,14 @@ pub(crate) fn run(row: &mut Row, settings: Settings) -> Result<Finding> {
         }
     }
     let mut samples = vec![Samples::with_capacity(rounds); row.peers.len()];
+    let mut hops = Vec::new();
     let mut random = fastrand::Rng::with_seed(settings.seed);
     let mut order: Vec<usize> = (0..row.peers.len()).collect();
     for round in 1..=rounds {
         random.shuffle(&mut order);
+        if let Some(hop) = hop {
+            hops.push(hop().context("measure the hop")?);
+        }
         for &place in &order {
             let peer = &mut row.peers[place];
             progress.set_message(peer.name);
@@ -63,7 +88,7 @@ pub(crate) fn run(row: &mut Row, settings: Settings) -> Result<Finding> {
         check_answers(row, &samples, round)?;
     }
     progress.finish_and_clear();
-    Ok(Finding { rounds, peers: judge(row, &samples) })
+    Ok(Finding { rounds, hop: Hop::of(&hops), peers: judge(row, &samples) })
 }
 
 fn sample(peer: &mut Peer, clock: Clock, cache: &Cache, eviction: Eviction, round: u64) -> Result<Sample> {

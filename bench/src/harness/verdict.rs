@@ -5,7 +5,7 @@
 //! be compared. The figures beside it are plain medians, so their quotient may differ from the ratio; the
 //! spread says by how much to trust it.
 
-use super::meter::Sample;
+use super::meter::{OfRounds, Sample};
 use super::row::{Bound, Role, Row, Target};
 use super::statistics::{extremes, median, spread};
 use super::usage::Faults;
@@ -21,6 +21,8 @@ pub(crate) struct Measured {
     pub(crate) extremes: (f64, f64),
     /// Medians.
     pub(crate) faults: Faults,
+    /// What else was seen, by name.
+    pub(crate) facts: Vec<(&'static str, f64)>,
     /// Median seconds a sample; what bars and "best of" compare.
     pub(crate) seconds: f64,
     /// Ours against this one; none for ours itself.
@@ -69,6 +71,7 @@ pub(super) fn judge(row: &Row, samples: &[Vec<Sample>]) -> Vec<Measured> {
             spread: spread(&figures),
             extremes: extremes(&figures),
             faults: median_faults(&samples[place]),
+            facts: facts(&samples[place]),
             seconds: median(&seconds[place]),
             comparison: if peer.role == Role::Ours { None } else { ours.map(compare) },
         }
@@ -104,10 +107,25 @@ fn median_faults(samples: &[Sample]) -> Faults {
     Faults { minor: middle(|faults| faults.minor), major: middle(|faults| faults.major) }
 }
 
+fn facts(samples: &[Sample]) -> Vec<(&'static str, f64)> {
+    let of_all = |place: usize| {
+        let first = samples[0].facts[place];
+        let values: Vec<f64> = samples.iter().map(|sample| sample.facts[place].value).collect();
+        let value = match first.of_rounds {
+            OfRounds::Median => median(&values),
+            OfRounds::Sum => values.iter().sum(),
+            OfRounds::Largest => extremes(&values).1,
+        };
+        (first.label, value)
+    };
+    (0..samples.first().map_or(0, |sample| sample.facts.len())).map(of_all).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use super::super::meter::Fact;
     use super::super::row::{Cache, Clock, Peer};
     use super::super::unit::Unit;
     use super::*;
@@ -117,6 +135,7 @@ mod tests {
             elapsed: Duration::from_millis(time),
             faults: Faults { minor: time, major: 0 },
             answer: None,
+            facts: Vec::new(),
         };
         milliseconds.iter().map(sample).collect()
     }
@@ -165,6 +184,30 @@ mod tests {
         assert!(compared(&found[1]).goals.is_empty());
         let goal = &compared(&found[2]).goals[0];
         assert_eq!((goal.reached, goal.met), (1.2, false));
+    }
+
+    #[test]
+    fn rivals_without_ours_are_measured_and_not_compared() {
+        let mut alone = row(vec![Target::ratio("slow", &["slow"], 1.0)]);
+        alone.peers.remove(0);
+        let found = judge(&alone, &[samples(&[20]), samples(&[10])]);
+        assert!(found.iter().all(|peer| peer.comparison.is_none()));
+        assert_eq!(found[0].seconds, 0.02);
+    }
+
+    #[test]
+    fn facts_are_medians_sums_or_the_largest() {
+        let of_round = |value: f64| {
+            let fact = |label, of_rounds| Fact { label, value, of_rounds };
+            let facts = vec![
+                fact("middle", OfRounds::Median),
+                fact("all", OfRounds::Sum),
+                fact("most", OfRounds::Largest),
+            ];
+            Sample { elapsed: Duration::from_secs(1), faults: Faults::default(), answer: None, facts }
+        };
+        let found = facts(&[of_round(1.0), of_round(2.0), of_round(6.0)]);
+        assert_eq!(found, [("middle", 2.0), ("all", 9.0), ("most", 6.0)]);
     }
 
     #[test]

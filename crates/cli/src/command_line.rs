@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::moves::{evict, lock, warm};
-use crate::{bench, cat, doctor, generate, show, tour};
+use crate::{bench, cat, doctor, generate, share, show, tour};
 
 /// Maps anything into memory and gives it back as an array.
 #[derive(Debug, Parser)]
@@ -35,8 +35,11 @@ pub(crate) enum Command {
     Cat(cat::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
+    Share(share::Args),
     #[command(hide = true)]
     Generate(generate::Args),
+    #[command(hide = true)]
+    Peer(tour::processes::peer::Args),
 }
 
 /// When to use colour.

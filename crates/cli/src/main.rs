@@ -17,6 +17,7 @@ mod moves;
 mod outcome;
 mod random;
 mod range;
+mod share;
 mod show;
 mod size;
 mod target;
@@ -57,7 +58,9 @@ fn run(command: Command, charset: Charset) -> Result<Outcome, Failure> {
         Command::Cat(args) => cat::run(&args),
         Command::Bench(args) => bench::run(&args, &mut screen),
         Command::Doctor(args) => doctor::run(&args, &mut screen),
+        Command::Share(args) => share::run(&args, &mut screen),
         Command::Generate(args) => generate::run(&args),
+        Command::Peer(args) => tour::processes::peer::run(&args),
     }?;
     screen.flush()?;
     Ok(outcome)

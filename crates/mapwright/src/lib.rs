@@ -32,10 +32,14 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `bytes` | `From<Frozen> for bytes::Bytes`, without copying |
+//! | `share` | [`share`]: segments of memory between processes, with locks, queues, snapshots and tables in them |
 //! | `stable_deref` | `StableDeref` for `Frozen` and `Memory` |
 
 pub use mapwright_core::*;
 pub use mapwright_derive::Plain;
+#[cfg(feature = "share")]
+#[doc(inline)]
+pub use mapwright_share as share;
 pub use zerocopy;
 
 pub mod guide {

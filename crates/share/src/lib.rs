@@ -10,25 +10,47 @@
 //! participants). There is no unsafe code here: all of it is in `mapwright_core::peer`.
 
 mod answers;
+mod claim;
 mod figure;
+mod lock;
+mod log;
 mod object;
 #[cfg(all(test, any(loom, shuttle)))]
 mod orders;
 mod pool;
+mod queue;
 mod segment;
+mod snapshot;
 mod spin;
+mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
 mod topic;
+pub mod untrusted;
 mod value;
+mod waiting;
 
 pub use answers::{LockError, ReceiveError, SendError};
 pub use figure::{Figure, Value};
+pub use lock::{
+    Arrival, Barrier, BarrierError, BarrierOptions, Called, Condvar, Event, EventOptions, Member, Mutex,
+    MutexGuard, MutexRecovery, Once, Permit, Poison, ReadGuard, RwLock, RwLockOptions, Semaphore,
+    SemaphoreOptions, WaitError, WriteGuard, WriteRecovery,
+};
+pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
 pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
 pub use segment::{
-    Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, Sharing,
+    Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
+    Sharing,
 };
+pub use snapshot::{
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
+    SnapshotWriter, WriterError,
+};
+pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
 pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};
+pub use waiting::{Ready, Signal, Waitable, wait_any};

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mapwright_core::peer::{Area, Oracle, Placed, Shared};
-use mapwright_core::{Error, ErrorKind, Result};
+use mapwright_core::peer::{Area, LookWord64, Oracle, Placed, Shared};
+use mapwright_core::{Error, ErrorKind, ReadOnly, Result};
 
 use crate::figure::Figure;
 
@@ -84,6 +84,17 @@ impl Kind {
     /// `Damaged` where its room does not make sense.
     pub(crate) fn inspect(self, site: &Site) -> Result<Vec<Figure>> {
         match self {
+            Self::Mutex => crate::Mutex::<u64>::inspect(site),
+            Self::RwLock => crate::RwLock::<u64>::inspect(site),
+            Self::Condvar => crate::Condvar::inspect(site),
+            Self::Semaphore => crate::Semaphore::inspect(site),
+            Self::Barrier => crate::Barrier::inspect(site),
+            Self::Once => crate::Once::inspect(site),
+            Self::Event => crate::Event::inspect(site),
+            Self::Queue => crate::queue::inspect(site),
+            Self::Snapshot => crate::snapshot::inspect(site),
+            Self::Table => crate::table::inspect(site),
+            Self::Log => crate::log::inspect(site),
             Self::Topic => crate::topic::inspect(site),
             Self::Pool => crate::pool::inspect(site),
             _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
@@ -143,6 +154,12 @@ pub trait Object: Sized {
     /// Returns the canonical text of the types that this program expects in it.
     fn layout() -> String;
 
+    /// Tells whether one that was made with some parameters will do where others are planned.
+    #[must_use]
+    fn accepts(planned: &Parameters, made: &Parameters) -> bool {
+        planned == made
+    }
+
     /// Finds it in its room.
     ///
     /// The kind and the layout are those of this type; everything else may be anything, because another process
@@ -156,12 +173,28 @@ pub trait Object: Sized {
 /// Where an object lies: its room in the segment, and who is asking.
 #[derive(Clone, Debug)]
 pub struct Site {
-    area: Area,
+    ground: Ground,
     name: String,
     offset: usize,
     len: usize,
     parameters: Parameters,
     oracle: Arc<dyn Oracle>,
+}
+
+/// The memory around an object's room, as this process has it mapped.
+#[derive(Clone, Debug)]
+enum Ground {
+    Write(Area),
+    Look(Area<ReadOnly>),
+}
+
+impl Ground {
+    fn len(&self) -> usize {
+        match self {
+            Self::Write(area) => area.len(),
+            Self::Look(area) => area.len(),
+        }
+    }
 }
 
 impl Site {
@@ -172,15 +205,46 @@ impl Site {
     pub fn new(
         area: Area,
         name: &str,
+        room: (usize, usize),
+        parameters: Parameters,
+        oracle: Arc<dyn Oracle>,
+    ) -> Result<Self> {
+        Self::within(Ground::Write(area), name, room, parameters, oracle)
+    }
+
+    /// Describes an object's room in memory that is mapped for reading: whatever can be used there by looking
+    /// ([`Kind::Snapshot`], [`Kind::Log`]) can be attached, everything else answers `PermissionDenied`.
+    ///
+    /// # Errors
+    /// As [`Site::new`].
+    pub fn look(
+        area: Area<ReadOnly>,
+        name: &str,
+        room: (usize, usize),
+        parameters: Parameters,
+        oracle: Arc<dyn Oracle>,
+    ) -> Result<Self> {
+        Self::within(Ground::Look(area), name, room, parameters, oracle)
+    }
+
+    fn within(
+        ground: Ground,
+        name: &str,
         (offset, len): (usize, usize),
         parameters: Parameters,
         oracle: Arc<dyn Oracle>,
     ) -> Result<Self> {
-        if offset.checked_add(len).is_none_or(|end| end > area.len()) || offset % ALIGNMENT != 0 {
-            let why = format!("{len} bytes from {offset} on are no room in {} bytes", area.len());
+        if offset.checked_add(len).is_none_or(|end| end > ground.len()) || offset % ALIGNMENT != 0 {
+            let why = format!("{len} bytes from {offset} on are no room in {} bytes", ground.len());
             return Err(Error::new(ErrorKind::Damaged, "find", format!("\"{name}\""), why));
         }
-        Ok(Self { area, name: name.to_owned(), offset, len, parameters, oracle })
+        Ok(Self { ground, name: name.to_owned(), offset, len, parameters, oracle })
+    }
+
+    /// Returns whether the room is mapped for writing too.
+    #[must_use]
+    pub const fn is_writable(&self) -> bool {
+        matches!(self.ground, Ground::Write(_))
     }
 
     /// Returns the object's name.
@@ -237,19 +301,42 @@ impl Parts<'_> {
     /// Returns the next part, one structure.
     ///
     /// # Errors
-    /// `Damaged` where it ends beyond the room.
+    /// `Damaged` where it ends beyond the room; `PermissionDenied` where it is mapped for reading.
     pub fn one<T: Shared>(&mut self) -> Result<Placed<T>> {
         let offset = self.take(size_of::<T>(), 1)?;
-        self.site.area.place(offset)
+        self.writable()?.place(offset)
     }
 
     /// Returns the next part, several structures.
     ///
     /// # Errors
-    /// `Damaged` where they end beyond the room.
+    /// As [`one`](Self::one).
     pub fn many<T: Shared>(&mut self, count: usize) -> Result<Placed<[T]>> {
         let offset = self.take(size_of::<T>(), count)?;
-        self.site.area.place_many(offset, count)
+        self.writable()?.place_many(offset, count)
+    }
+
+    /// Returns the next part, words to be looked at, whether the room is mapped for writing or not.
+    ///
+    /// # Errors
+    /// `Damaged` where they end beyond the room.
+    pub fn look(&mut self, count: usize) -> Result<Placed<[LookWord64]>> {
+        let offset = self.take(size_of::<LookWord64>(), count)?;
+        match &self.site.ground {
+            Ground::Write(area) => Ok(area.place_many(offset, count)?.look()),
+            Ground::Look(area) => area.look_many(offset, count),
+        }
+    }
+
+    fn writable(&self) -> Result<&Area> {
+        match &self.site.ground {
+            Ground::Write(area) => Ok(area),
+            Ground::Look(_) => {
+                let (kind, why) = (ErrorKind::PermissionDenied, "its memory is mapped for reading only");
+                Err(Error::new(kind, "attach", format!("\"{}\"", self.site.name), why)
+                    .advice("open the segment for writing"))
+            }
+        }
     }
 
     fn take(&mut self, size: usize, count: usize) -> Result<usize> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mapwright_core::peer::{Area, Life, Oracle, Roster, Seat, pid_namespace};
+use mapwright_core::peer::{Area, Life, Oracle, Ordering, Roster, Seat, Word64, pid_namespace};
 use mapwright_core::{MapOptions, MemFile, Seals};
 
 use crate::object::{Object, Site};
@@ -39,12 +39,35 @@ impl Ground {
 
     /// Returns the object's room, seen by one more participant.
     pub(crate) fn site(&self) -> Site {
+        self.site_with(self.parameters)
+    }
+
+    /// Returns the object's room with other numbers than those that were planned.
+    pub(crate) fn site_with(&self, parameters: [u64; 6]) -> Site {
         let area = Area::new(MapOptions::new().map_mut(&self.file).unwrap()).unwrap();
         let life = Life::open(self.file.file().as_ref()).unwrap();
         let seats = area.place_many(0, SEATS).unwrap();
         let roster = Roster::join(seats, life, pid_namespace()).unwrap().expect("a seat is free");
         let oracle: Arc<dyn Oracle> = Arc::new(roster);
-        Site::new(area, "object", (SEATS_LEN, self.room), self.parameters, oracle).unwrap()
+        Site::new(area, "object", (SEATS_LEN, self.room), parameters, oracle).unwrap()
+    }
+
+    /// Returns the object's room as somebody sees it who has it mapped for reading.
+    pub(crate) fn look(&self) -> Site {
+        let area = Area::read_only(MapOptions::new().map(&self.file).unwrap()).unwrap();
+        let oracle = Arc::clone(self.site().oracle());
+        Site::look(area, "object", (SEATS_LEN, self.room), self.parameters, oracle).unwrap()
+    }
+
+    /// Overwrites words of the object's room, as a process that runs wild would.
+    pub(crate) fn scribble(&self, word_at: impl Fn(usize) -> Option<u64>) {
+        let area = Area::new(MapOptions::new().map_mut(&self.file).unwrap()).unwrap();
+        let words = area.place_many::<Word64>(SEATS_LEN, self.room / 8).unwrap();
+        for (index, word) in words.iter().enumerate() {
+            if let Some(value) = word_at(index) {
+                word.store(value, Ordering::Relaxed);
+            }
+        }
     }
 }
 

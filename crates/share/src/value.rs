@@ -2,7 +2,6 @@
 
 use mapwright_core::Plain;
 use mapwright_core::peer::{Word64, copy_in, copy_out};
-use zerocopy::{FromZeros, IntoBytes};
 
 /// Returns how many words hold a value.
 pub(crate) const fn words_of<T>() -> usize {

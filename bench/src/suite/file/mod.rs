@@ -19,7 +19,8 @@ use super::Suite;
 use crate::harness::{Fixture, RowPlan};
 
 /// The suite.
-pub(super) const SUITE: Suite = Suite { name: "file", about: "files as arrays", rows: ROWS };
+pub(super) const SUITE: Suite =
+    Suite { name: "file", about: "files as arrays", rows: ROWS, duos: &[], hop: None };
 
 const ROWS: &[RowPlan] = &[
     RowPlan { name: "map-4KiB", build: map::small },

@@ -118,7 +118,7 @@ impl Area<ReadWrite> {
     /// Takes over a map for reading and writing.
     ///
     /// # Errors
-    /// `Unsupported` for huge page files that could be shortened; `OutOfMemory` where 1024 such maps exist
+    /// `Unsupported` for huge page files, whose pages cannot be replaced one by one; `OutOfMemory` where 1024 such maps exist
     /// already (memory files that are sealed against shrinking do not count).
     pub fn new(map: Map<ReadWrite>) -> Result<Self> {
         Self::adopt(map)
@@ -178,7 +178,9 @@ impl<A: Access> Area<A> {
     fn adopt(map: Map<A>) -> Result<Self> {
         let name = map.name();
         let (region, _lock) = map.into_region_and_lock();
-        let lasting = region.origin().source.as_ref().is_some_and(|source| cannot_shrink(source));
+        // A page of a huge page file may be missing even where the file cannot shrink: the pool was empty.
+        let lasting = region.unit() == page::size()
+            && region.origin().source.as_ref().is_some_and(|source| cannot_shrink(source));
         let patch = if lasting || region.len() == 0 { None } else { Some(watch(&region, &name)?) };
         let inner = Inner { patch, region: ManuallyDrop::new(region), epoch: fork::epoch() };
         Ok(Self { inner: Arc::new(inner), access: PhantomData })
@@ -274,9 +276,8 @@ fn watch(region: &Region, name: &str) -> Result<Patch> {
     const ACTION: &str = "share the memory of";
     if region.unit() > page::size() {
         let why =
-            format!("its pages of {} bytes cannot be replaced one by one if it is shortened", region.unit());
-        return Err(Error::new(ErrorKind::Unsupported, ACTION, name, why)
-            .advice("use a memory file that is sealed against shrinking"));
+            format!("its pages of {} bytes cannot be replaced one by one if one is missing", region.unit());
+        return Err(Error::new(ErrorKind::Unsupported, ACTION, name, why).advice("use a file of small pages"));
     }
     let start = region.start().addr();
     let range = Range {
@@ -361,6 +362,15 @@ impl<T: Shared> Placed<[T]> {
     pub fn one(&self, index: usize) -> Option<Placed<T>> {
         let target = NonNull::from(self.get(index)?);
         Some(Placed { target, keep: self.keep.clone() })
+    }
+}
+
+impl Placed<[Word64]> {
+    /// Returns the same words for looking at only, as a reader sees them whose memory is mapped for reading.
+    #[must_use]
+    pub fn look(&self) -> Placed<[LookWord64]> {
+        let target = NonNull::slice_from_raw_parts(self.target.cast::<LookWord64>(), self.len());
+        Placed { target, keep: self.keep.clone() }
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`copy_in`], [`copy_out`]: bytes that others may write
 //! - [`Deadline`], [`wait`], [`wake`]: sleeping until a word changes
 //! - [`Bell`]: waking whoever waits, at no cost while nobody does
+//! - [`Turn`]: letting whoever has waited for long go first
 //! - [`Roster`], [`Identity`]: who takes part, and whether they are alive
 //! - [`RobustWord`]: a lock word that the kernel lets go of when its holder dies
 //!
@@ -26,6 +27,7 @@ pub mod points;
 mod robust;
 mod roster;
 mod thread;
+mod turn;
 mod wait;
 mod word;
 
@@ -38,11 +40,12 @@ pub use crate::sys::unnamed::Unnamed;
 pub use area::{Area, Lookable, Placed, Shared};
 pub use barrier::{heavy_fence, light_fence, others_fence};
 pub use bell::{Bell, Ticket};
-pub use bytes::{copy_in, copy_out};
+pub use bytes::{copy_in, copy_out, look_out};
 pub use deadline::Deadline;
 pub use life::{Life, Mark};
 pub use mapwright_derive::{Lookable, Shared};
-pub use robust::{Acquired, Held, RobustWord};
+pub use robust::{Acquired, Held, RobustWord, Taker};
 pub use roster::{Identity, MAX_SEATS, Oracle, Roster, Seat, SeatState, pid_namespace};
+pub use turn::Turn;
 pub use wait::{MAX_WAITS, Waited, wait, wait_any, wake};
 pub use word::{Line, LookWord32, LookWord64, Ordering, Word32, Word64, fence, relax};

@@ -39,6 +39,12 @@ impl Identity {
         Self(incarnation << Self::SEAT_BITS | seat)
     }
 
+    /// Returns the identity that no participant ever has.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(u64::MAX)
+    }
+
     /// Reads an identity from a word; `None` where it holds none.
     #[must_use]
     pub fn from_number(number: u64) -> Option<Self> {
@@ -63,8 +69,10 @@ impl Identity {
         self.0 >> Self::SEAT_BITS
     }
 
-    /// The seat and the incarnation's last bits.
-    pub(super) fn short(self) -> u32 {
+    /// Returns the seat and the incarnation's last bits, 29 bits in all, for words that have something else to
+    /// say as well; see [`Oracle::is_short_alive`].
+    #[must_use]
+    pub fn short(self) -> u32 {
         u32::try_from(self.0 & ((1 << Self::SHORT_BITS) - 1)).unwrap_or(0)
     }
 }
@@ -158,8 +166,7 @@ impl Roster {
     /// Looks on without taking a seat: asks, and holds nothing.
     #[must_use]
     pub fn observe(seats: Placed<[Seat]>, life: Life) -> Self {
-        let nobody = Identity(u64::MAX);
-        Self { seats, life, me: nobody, knows_thread_ids: false, before: None }
+        Self { seats, life, me: Identity::nobody(), knows_thread_ids: false, before: None }
     }
 
     /// Returns who died on this seat before, and was not seen off yet.

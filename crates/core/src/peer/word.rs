@@ -35,6 +35,7 @@ macro_rules! word {
         $(#[$doc])*
         #[derive(Debug, Default)]
         #[cfg_attr(not(any(loom, shuttle)), repr(transparent))]
+        #[cfg_attr(any(loom, shuttle), repr(C))]
         pub struct $name {
             value: $atomic,
             #[cfg(any(loom, shuttle))]
@@ -126,7 +127,7 @@ macro_rules! word {
 
         /// The same word where it may only be looked at: over memory that is mapped for reading.
         #[derive(Debug, Default)]
-        #[cfg_attr(not(any(loom, shuttle)), repr(transparent))]
+        #[repr(transparent)]
         pub struct $look(pub(super) $name);
 
         impl $look {

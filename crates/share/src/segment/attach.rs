@@ -122,24 +122,7 @@ fn open_without_following(path: &Path) -> Result<File> {
     // Not blocking: a pipe in the way would wait for its other end.
     let flags = libc_flags();
     let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
-    let refuse = |why: &str| {
-        let error = Error::new(ErrorKind::PermissionDenied, ACTION, quoted(path), why);
-        Err(error.advice("remove what is in the way, or choose another name"))
-    };
-    let kind = std::fs::symlink_metadata(path).map(|status| status.file_type());
-    if let Ok(kind) = kind {
-        if kind.is_symlink() {
-            return refuse("it is a link, and links are not followed");
-        }
-        if kind.is_dir()
-            || kind.is_fifo()
-            || kind.is_socket()
-            || kind.is_char_device()
-            || kind.is_block_device()
-        {
-            return Err(damaged(path, "it is no regular file"));
-        }
-    }
+    refuse_what_is_in_the_way(path)?;
     let file = opened.map_err(|cause| {
         let error = Error::os(ACTION, quoted(path), cause);
         if error.kind() == ErrorKind::NotFound {
@@ -152,6 +135,21 @@ fn open_without_following(path: &Path) -> Result<File> {
         Ok(_) => Err(damaged(path, "it is no regular file")),
         Err(cause) => Err(Error::os(ACTION, quoted(path), cause)),
     }
+}
+
+/// Names a link, a folder, a pipe or a device that has the segment's name.
+pub(super) fn refuse_what_is_in_the_way(path: &Path) -> Result<()> {
+    let Ok(kind) = std::fs::symlink_metadata(path).map(|status| status.file_type()) else { return Ok(()) };
+    if kind.is_symlink() {
+        let why = "it is a link, and links are not followed";
+        let error = Error::new(ErrorKind::PermissionDenied, ACTION, quoted(path), why);
+        return Err(error.advice("remove what is in the way, or choose another name"));
+    }
+    let is_special = kind.is_dir() || kind.is_fifo() || kind.is_socket();
+    if is_special || kind.is_char_device() || kind.is_block_device() {
+        return Err(damaged(path, "it is no regular file"));
+    }
+    Ok(())
 }
 
 fn libc_flags() -> i32 {

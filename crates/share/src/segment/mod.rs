@@ -13,6 +13,7 @@ mod folder;
 mod handover;
 mod header;
 mod name;
+mod reader;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
@@ -24,6 +25,7 @@ use std::time::{Duration, SystemTime};
 pub use create::{Builder, Sharing};
 pub use folder::{ObjectOverview, Overview, Pruned};
 pub use name::Directory;
+pub use reader::SegmentReader;
 
 use mapwright_core::peer::{Area, Identity, Oracle, Roster, Seat, SeatState, copy_out};
 use mapwright_core::{Error, ErrorKind, Fault, Result};
@@ -38,18 +40,22 @@ use header::{Contents, Entry};
 /// make them crash or touch other memory.
 ///
 /// ```
-/// use mapwright_share::{Mutex, Segment};
+/// use mapwright_share::{LockError, Mutex, Segment};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let builder = Segment::builder("shop").directory(folder.path());
 /// // let builder = Segment::builder("shop");
 /// let shop = builder.with::<Mutex<u64>>("stock", 100).create()?;
-/// let stock: Mutex<u64> = shop.get("stock")?;
-/// stock.lock()?.update(|count| *count -= 1);
 ///
 /// // In another process:
 /// # let open = || mapwright_share::Directory::at(folder.path())?.open("shop");
 /// let shop = open()?; // Segment::open("shop")?
-/// assert_eq!(shop.get::<Mutex<u64>>("stock")?.lock()?.load(), 99);
+/// let stock: Mutex<u64> = shop.get("stock")?;
+/// match stock.lock() {
+///     Ok(mut stock) => stock.update(|count| *count -= 1),
+///     // Somebody was killed while it held the lock; its last finished change is there.
+///     Err(LockError::OwnerDied(recovery)) => recovery.recover().update(|count| *count -= 1),
+///     Err(error) => return Err(error.without_lock().into()),
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -134,7 +140,7 @@ impl Segment {
     pub fn get<O: Object>(&self, name: &str) -> Result<O> {
         self.check().map_err(|fault| Error::faulted("use the segment", self.quoted(), fault))?;
         let entry = self.entry(name)?;
-        self.demand::<O>(entry)?;
+        demand::<O>(entry, &self.quoted())?;
         O::attach(&self.site(entry)?)
     }
 
@@ -194,25 +200,7 @@ impl Segment {
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
-        let entries = &self.inner.contents.entries;
-        entries.iter().find(|entry| entry.name == name).ok_or_else(|| {
-            let names: Vec<_> = entries.iter().map(|entry| format!("\"{}\"", entry.name)).collect();
-            let there = if names.is_empty() { "it is empty".to_owned() } else { names.join(", ") };
-            let why = format!("there is no object \"{name}\"; there are: {there}");
-            Error::new(ErrorKind::NotFound, "use the segment", self.quoted(), why)
-        })
-    }
-
-    fn demand<O: Object>(&self, entry: &Entry) -> Result<()> {
-        let (name, kind, layout) = (&entry.name, entry.kind, &entry.layout);
-        let why = if kind != O::KIND {
-            format!("\"{name}\" is a {kind}, and a {} was asked for", O::KIND)
-        } else if *layout != O::layout() {
-            format!("the {kind} \"{name}\" holds {layout}, and this program expects {}", O::layout())
-        } else {
-            return Ok(());
-        };
-        Err(Error::new(ErrorKind::TypeMismatch, "use the segment", self.quoted(), why))
+        entry(&self.inner.contents.entries, name, &self.quoted())
     }
 
     fn site(&self, entry: &Entry) -> Result<Site> {
@@ -224,6 +212,29 @@ impl Segment {
     fn quoted(&self) -> String {
         quoted(&self.inner.name, self.inner.path.as_deref())
     }
+}
+
+/// Finds an object in a catalogue.
+fn entry<'a>(entries: &'a [Entry], name: &str, segment: &str) -> Result<&'a Entry> {
+    entries.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let names: Vec<_> = entries.iter().map(|entry| format!("\"{}\"", entry.name)).collect();
+        let there = if names.is_empty() { "it is empty".to_owned() } else { names.join(", ") };
+        let why = format!("there is no object \"{name}\"; there are: {there}");
+        Error::new(ErrorKind::NotFound, "use the segment", segment, why)
+    })
+}
+
+/// Checks that an object is of a type.
+fn demand<O: Object>(entry: &Entry, segment: &str) -> Result<()> {
+    let (name, kind, layout) = (&entry.name, entry.kind, &entry.layout);
+    let why = if kind != O::KIND {
+        format!("\"{name}\" is a {kind}, and a {} was asked for", O::KIND)
+    } else if *layout != O::layout() {
+        format!("the {kind} \"{name}\" holds {layout}, and this program expects {}", O::layout())
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::TypeMismatch, "use the segment", segment, why))
 }
 
 /// A segment for messages: its path, or its label.

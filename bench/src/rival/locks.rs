@@ -1,0 +1,105 @@
+//! Locks that lie in shared memory.
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::harness::Shared;
+
+/// A lock for processes. It is at the start of the memory, and at most two lines long.
+pub(crate) trait Lock {
+    /// Makes the lock, before anybody uses it.
+    fn make(memory: &Shared);
+    fn lock(memory: &Shared);
+    fn unlock(memory: &Shared);
+}
+
+/// What follows the lock may begin here.
+pub(crate) const BEHIND_LOCK: usize = 256;
+
+/// A word and futex(2), as everybody writes it: free, taken, taken with somebody asleep. It survives nobody's
+/// death. `SPINS` is how often it looks before it sleeps.
+pub(crate) struct Futex<const SPINS: u32>;
+
+const FREE: u32 = 0;
+const TAKEN: u32 = 1;
+const AWAITED: u32 = 2;
+
+impl<const SPINS: u32> Lock for Futex<SPINS> {
+    fn make(memory: &Shared) {
+        memory.half(0).store(FREE, Ordering::Release);
+    }
+
+    #[inline]
+    fn lock(memory: &Shared) {
+        let word = memory.half(0);
+        if word.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            wait::<SPINS>(word);
+        }
+    }
+
+    #[inline]
+    fn unlock(memory: &Shared) {
+        let word = memory.half(0);
+        if word.swap(FREE, Ordering::Release) == AWAITED {
+            let none = std::ptr::null::<libc::timespec>();
+            // SAFETY: the word is valid; waking changes no memory.
+            unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1, none, none, 0) };
+        }
+    }
+}
+
+#[cold]
+fn wait<const SPINS: u32>(word: &AtomicU32) {
+    for _ in 0..SPINS {
+        std::hint::spin_loop();
+        let free = word.load(Ordering::Relaxed) == FREE;
+        if free && word.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            return;
+        }
+    }
+    while word.swap(AWAITED, Ordering::Acquire) != FREE {
+        let (pointer, none) = (word.as_ptr(), std::ptr::null::<libc::timespec>());
+        // SAFETY: the word is valid; a null timeout is allowed. A vain wait is repeated by the loop.
+        unsafe { libc::syscall(libc::SYS_futex, pointer, libc::FUTEX_WAIT, AWAITED, none, none, 0) };
+    }
+}
+
+/// glibc's mutex between processes; `ROBUST`, the kind whose next holder hears of a death.
+pub(crate) struct Glibc<const ROBUST: bool>;
+
+impl<const ROBUST: bool> Glibc<ROBUST> {
+    fn mutex(memory: &Shared) -> *mut libc::pthread_mutex_t {
+        memory.at(0, size_of::<libc::pthread_mutex_t>()).cast()
+    }
+}
+
+impl<const ROBUST: bool> Lock for Glibc<ROBUST> {
+    fn make(memory: &Shared) {
+        let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+        let attributes = attributes.as_mut_ptr();
+        // SAFETY: the pointer is valid for writes.
+        let made = unsafe { libc::pthread_mutexattr_init(attributes) };
+        // SAFETY: the attributes are initialised.
+        let shared = unsafe { libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) };
+        let kind = if ROBUST { libc::PTHREAD_MUTEX_ROBUST } else { libc::PTHREAD_MUTEX_STALLED };
+        // SAFETY: as above.
+        let robust = unsafe { libc::pthread_mutexattr_setrobust(attributes, kind) };
+        // SAFETY: the mutex's place is valid and nobody uses it yet.
+        let mutex = unsafe { libc::pthread_mutex_init(Self::mutex(memory), attributes) };
+        assert_eq!([made, shared, robust, mutex], [0; 4], "glibc makes a shared mutex");
+    }
+
+    #[inline]
+    fn lock(memory: &Shared) {
+        // SAFETY: the mutex was made before anybody uses it.
+        let status = unsafe { libc::pthread_mutex_lock(Self::mutex(memory)) };
+        assert_eq!(status, 0, "nobody dies with this lock");
+    }
+
+    #[inline]
+    fn unlock(memory: &Shared) {
+        // SAFETY: the calling thread holds it.
+        let status = unsafe { libc::pthread_mutex_unlock(Self::mutex(memory)) };
+        assert_eq!(status, 0, "the holder unlocks");
+    }
+}

@@ -1,0 +1,305 @@
+//! A value that one process writes and another reads whole: while nothing is written, while it is written as
+//! often for everybody (a writer that can write more often disturbs its readers more), and without a pause.
+//!
+//! Whoever reads looks at all words, where they are or in a copy, and counts the values that are torn.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use mmap_sync::locks::LockDisabled;
+use mmap_sync::synchronizer::Synchronizer;
+use ringfire::{BlackboardConsumer, BlackboardProducer};
+
+use super::{at_most, row as row_of};
+use crate::harness::{
+    Duo, Folder, Meter, OfRounds, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit,
+};
+use crate::rival::{Seqlock, fill};
+
+/// The words of 64 bytes, 1 KiB and 64 KiB.
+const SMALL: usize = 8;
+const MIDDLE: usize = 128;
+const LARGE: usize = 8192;
+
+pub(super) const DUOS_64: &[Duo] = &duos::<SMALL, IDLE>();
+pub(super) const DUOS_1K: &[Duo] = &duos::<MIDDLE, IDLE>();
+pub(super) const DUOS_64K: &[Duo] = &duos::<LARGE, IDLE>();
+pub(super) const BUSY_64: &[Duo] = &duos::<SMALL, BUSY>();
+pub(super) const BUSY_1K: &[Duo] = &duos::<MIDDLE, BUSY>();
+pub(super) const BUSY_64K: &[Duo] = &duos::<LARGE, BUSY>();
+pub(super) const STORM_64: &[Duo] = &duos::<SMALL, STORM>();
+pub(super) const STORM_64K: &[Duo] = &duos::<LARGE, STORM>();
+
+/// What the writer does while the reader reads: nothing, write as often for everybody, write without a pause.
+const IDLE: u8 = 0;
+const BUSY: u8 = 1;
+const STORM: u8 = 2;
+
+/// How often a busy writer writes: about as often as the slowest of them can.
+const fn period(words: usize) -> Duration {
+    Duration::from_nanos(if words == LARGE { 50_000 } else { 2_000 })
+}
+
+/// Which word says that the reader is done, and which one how often was written.
+const DONE: usize = 0;
+const WRITES: usize = 1;
+
+const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 3] {
+    [
+        duo::<MmapSync<WORDS, false>, WORDS, WRITER>("mmap-sync, unchecked"),
+        duo::<MmapSync<WORDS, true>, WORDS, WRITER>("mmap-sync, checked"),
+        duo::<Blackboard<WORDS>, WORDS, WRITER>("ringfire, blackboard"),
+    ]
+}
+
+const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(name: &'static str) -> Duo {
+    Duo { name, role: Role::Rival, first: first::<B, WORDS>, second: second::<B, WORDS, WRITER> }
+}
+
+pub(super) fn idle_64_bytes(folder: &Folder) -> Result<Row> {
+    row::<SMALL, IDLE>(folder, "snapshot-64B", DUOS_64)
+}
+
+pub(super) fn idle_1_kib(folder: &Folder) -> Result<Row> {
+    row::<MIDDLE, IDLE>(folder, "snapshot-1KiB", DUOS_1K)
+}
+
+pub(super) fn idle_64_kib(folder: &Folder) -> Result<Row> {
+    row::<LARGE, IDLE>(folder, "snapshot-64KiB", DUOS_64K)
+}
+
+pub(super) fn busy_64_bytes(folder: &Folder) -> Result<Row> {
+    row::<SMALL, BUSY>(folder, "snapshot-64B-busy", BUSY_64)
+}
+
+pub(super) fn busy_1_kib(folder: &Folder) -> Result<Row> {
+    row::<MIDDLE, BUSY>(folder, "snapshot-1KiB-busy", BUSY_1K)
+}
+
+pub(super) fn busy_64_kib(folder: &Folder) -> Result<Row> {
+    row::<LARGE, BUSY>(folder, "snapshot-64KiB-busy", BUSY_64K)
+}
+
+pub(super) fn storm_64_bytes(folder: &Folder) -> Result<Row> {
+    row::<SMALL, STORM>(folder, "snapshot-64B-storm", STORM_64)
+}
+
+pub(super) fn storm_64_kib(folder: &Folder) -> Result<Row> {
+    row::<LARGE, STORM>(folder, "snapshot-64KiB-storm", STORM_64K)
+}
+
+fn row<const WORDS: usize, const WRITER: u8>(
+    folder: &Folder,
+    name: &'static str,
+    duos: &[Duo],
+) -> Result<Row> {
+    let (full, quick) = match (WORDS, WRITER) {
+        (LARGE, STORM) => (200, 10),
+        (LARGE, _) => (5_000, 100),
+        (MIDDLE, _) => (200_000, 2_000),
+        (_, STORM) => (200_000, 10_000),
+        _ => (1_000_000, 10_000),
+    };
+    let operations = folder.size(full, quick) as u64;
+    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
+    peers.push(Peer::rival("seqlock in one process", move |meter| {
+        in_one_process::<WORDS, WRITER>(operations, meter)
+    }));
+    let writer = match WRITER {
+        IDLE => "nobody writes it".to_owned(),
+        BUSY => format!("another writes it every {} µs", period(WORDS).as_micros()),
+        _ => "another writes it without a pause".to_owned(),
+    };
+    let about = format!("read a value of {} bytes while {writer}", WORDS * 8);
+    let targets = vec![
+        Target::ratio("mmap-sync", &["mmap-sync, unchecked", "mmap-sync, checked"], 1.0),
+        Target::ratio("a seqlock", &["seqlock in one process"], at_most(1.3)),
+    ];
+    Ok(row_of(name, about, Unit::Nanoseconds { operations }, peers, targets))
+}
+
+/// A way to let others read a value whole.
+trait Board<const WORDS: usize>: Sized {
+    type Reader;
+    fn writer(stage: &Stage) -> Result<Self>;
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()>;
+    fn reader(stage: &Stage) -> Result<Self::Reader>;
+    /// Whether the value is whole.
+    fn read(reader: &mut Self::Reader) -> Result<bool>;
+}
+
+/// Whether all words are of one value.
+fn whole(words: &[u64]) -> bool {
+    let first = words[0];
+    let differ = |(place, word): (usize, &u64)| word ^ first.wrapping_add(place as u64);
+    words.iter().enumerate().map(differ).fold(0, |any, differ| any | differ) == 0
+}
+
+fn first<B: Board<WORDS>, const WORDS: usize>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
+    stage.meet();
+    let mut reader = B::reader(stage)?;
+    let mut torn = u64::from(!B::read(&mut reader)?);
+    stage.meet();
+    let start = Instant::now();
+    for _ in 0..stage.amount {
+        torn += u64::from(!B::read(&mut reader)?);
+    }
+    meter.add(start.elapsed());
+    stage.report(DONE).store(1, Ordering::Release);
+    drop(reader);
+    stage.meet();
+    note(meter, torn, stage.report(WRITES).load(Ordering::Acquire));
+    Ok(())
+}
+
+fn second<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(stage: &mut Stage) -> Result<()> {
+    let mut writer = B::writer(stage)?;
+    let mut value = [0; WORDS];
+    fill(&mut value, 0);
+    writer.write(&value)?;
+    stage.meet();
+    stage.meet();
+    let done = || stage.report(DONE).load(Ordering::Acquire) != 0;
+    let writes = write_until::<WORDS, WRITER>(done, |value| writer.write(value))?;
+    stage.report(WRITES).store(writes, Ordering::Release);
+    stage.meet();
+    Ok(())
+}
+
+/// Writes as this row's writer does, and returns how often it did.
+fn write_until<const WORDS: usize, const WRITER: u8>(
+    done: impl Fn() -> bool,
+    mut write: impl FnMut(&[u64; WORDS]) -> Result<()>,
+) -> Result<u64> {
+    let mut value = [0; WORDS];
+    let mut writes = 0;
+    let start = Instant::now();
+    while !done() {
+        if WRITER == IDLE || WRITER == BUSY && start.elapsed() < period(WORDS) * writes as u32 {
+            std::hint::spin_loop();
+            continue;
+        }
+        writes += 1;
+        fill(&mut value, writes);
+        write(&value)?;
+    }
+    Ok(writes)
+}
+
+fn note(meter: &mut Meter, torn: u64, writes: u64) {
+    meter.fact("torn", torn as f64, OfRounds::Sum);
+    meter.fact("written meanwhile", writes as f64, OfRounds::Median);
+}
+
+type Synced = Synchronizer<wyhash::WyHash, LockDisabled, 1024, 0>;
+
+/// mmap-sync, whose writer waits without sleeping; `CHECKED`, whose reader validates what it finds.
+struct MmapSync<const WORDS: usize, const CHECKED: bool>(Synced);
+
+/// How long its writer waits for a reader before it takes that one for dead.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl<const WORDS: usize, const CHECKED: bool> Board<WORDS> for MmapSync<WORDS, CHECKED> {
+    type Reader = Synced;
+
+    fn writer(stage: &Stage) -> Result<Self> {
+        Ok(Self(Synced::with_params(stage.folder.join("board").as_os_str())))
+    }
+
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()> {
+        self.0.write(value, GRACE)?;
+        Ok(())
+    }
+
+    fn reader(stage: &Stage) -> Result<Synced> {
+        Ok(Self::writer(stage)?.0)
+    }
+
+    fn read(reader: &mut Synced) -> Result<bool> {
+        // SAFETY: a read takes much less than the writer's patience, and the writer writes such values.
+        let value = unsafe { reader.read::<[u64; WORDS]>(CHECKED) }?;
+        Ok(whole(&*value))
+    }
+}
+
+/// ringfire's table of seqlocks, with one entry.
+struct Blackboard<const WORDS: usize>(BlackboardProducer<[u64; WORDS]>);
+
+impl<const WORDS: usize> Board<WORDS> for Blackboard<WORDS> {
+    type Reader = BlackboardConsumer<[u64; WORDS]>;
+
+    fn writer(stage: &Stage) -> Result<Self> {
+        Ok(Self(BlackboardProducer::create(stage.folder.join("board"), 1)?))
+    }
+
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()> {
+        Ok(self.0.write(0, value)?)
+    }
+
+    fn reader(stage: &Stage) -> Result<Self::Reader> {
+        Ok(BlackboardConsumer::attach(stage.folder.join("board"))?)
+    }
+
+    fn read(reader: &mut Self::Reader) -> Result<bool> {
+        Ok(whole(&reader.read(0)?.context("the value was written before")?))
+    }
+}
+
+/// The seqlock that is in no shared memory: the reader here, the writer in a thread on the other processor.
+fn in_one_process<const WORDS: usize, const WRITER: u8>(operations: u64, meter: &mut Meter) -> Result<()> {
+    let processors = Processors::two()?;
+    let _pinned = Pinned::to(processors.first)?;
+    let mut value = [0; WORDS];
+    fill(&mut value, 0);
+    let seqlock = Arc::new(Seqlock::new(&value));
+    let writer = Writer::start::<WORDS, WRITER>(Arc::clone(&seqlock), processors.second);
+    let mut torn = 0;
+    meter.time(|| {
+        for _ in 0..operations {
+            seqlock.read(black_box(&mut value));
+            torn += u64::from(!whole(&value));
+        }
+    });
+    note(meter, torn, writer.stop()?);
+    Ok(())
+}
+
+/// A thread that writes until it is stopped.
+struct Writer {
+    done: Arc<AtomicBool>,
+    thread: JoinHandle<Result<u64>>,
+}
+
+impl Writer {
+    fn start<const WORDS: usize, const WRITER: u8>(seqlock: Arc<Seqlock<WORDS>>, processor: usize) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&done);
+        let started = Arc::new(AtomicBool::new(false));
+        let starts = Arc::clone(&started);
+        let thread = std::thread::spawn(move || {
+            let pinned = Pinned::to(processor);
+            starts.store(true, Ordering::Release);
+            let _pinned = pinned?;
+            write_until::<WORDS, WRITER>(
+                || told.load(Ordering::Acquire),
+                |value| {
+                    seqlock.write(value);
+                    Ok(())
+                },
+            )
+        });
+        while !started.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        Self { done, thread }
+    }
+
+    fn stop(self) -> Result<u64> {
+        self.done.store(true, Ordering::Release);
+        self.thread.join().expect("the writing thread does not panic")
+    }
+}

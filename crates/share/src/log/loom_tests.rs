@@ -1,0 +1,72 @@
+//! Appenders and readers of a log under a model checker.
+
+use loom::thread;
+use mapwright_core::peer::Identity;
+
+use super::LogError;
+use super::record::State;
+use super::words::{Eyes, model};
+
+fn explore(test: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(test);
+}
+
+/// The written records from the beginning to the first that is not.
+fn records(eyes: &Eyes) -> Vec<u64> {
+    let (mut at, mut records, mut buffer) = (0, Vec::new(), Vec::new());
+    while let Some(found) = eyes.find(at).unwrap().filter(|it| it.state == State::Written) {
+        eyes.copy(at, found, &mut buffer).unwrap();
+        let [one, two] =
+            [&buffer[..8], &buffer[8..]].map(|half| u64::from_ne_bytes(half.try_into().unwrap()));
+        assert_eq!(one, two, "torn");
+        records.push(one);
+        at = found.next;
+    }
+    records
+}
+
+fn bytes_of(number: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_ne_bytes());
+    bytes[8..].copy_from_slice(&number.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn loom_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
+    explore(|| {
+        let (hand, eyes) = model(9);
+        let other = hand.clone();
+        let appender = thread::spawn(move || {
+            other.append(&bytes_of(1), Identity::new(1, 1)).unwrap();
+        });
+        let reader = thread::spawn({
+            let eyes = eyes.clone();
+            move || records(&eyes)
+        });
+        hand.append(&bytes_of(2), Identity::new(2, 1)).unwrap();
+        let early = reader.join().unwrap();
+        appender.join().unwrap();
+        let all = records(&eyes);
+        assert!(all == [1, 2] || all == [2, 1], "{all:?}");
+        assert!(all.starts_with(&early), "{early:?} and then {all:?}");
+        assert_eq!(hand.tail(), 6);
+    });
+}
+
+#[test]
+fn loom_the_last_room_is_given_to_one() {
+    explore(|| {
+        let (hand, eyes) = model(4);
+        let other = hand.clone();
+        let appender = thread::spawn(move || other.append(&bytes_of(1), Identity::new(1, 1)));
+        let answers = [hand.append(&bytes_of(2), Identity::new(2, 1)), appender.join().unwrap()];
+        assert!(
+            matches!(answers, [Ok(0), Err(LogError::Full)] | [Err(LogError::Full), Ok(0)]),
+            "{answers:?}"
+        );
+        assert_eq!(records(&eyes).len(), 1);
+    });
+}

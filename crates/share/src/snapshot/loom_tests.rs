@@ -1,0 +1,69 @@
+//! The cells under a model checker.
+
+use loom::thread;
+
+use super::SnapshotError;
+use super::cells::{Eyes, copy_to, model};
+
+fn explore(test: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(test);
+}
+
+fn look(eyes: &Eyes) -> Result<(u64, u64), SnapshotError> {
+    let mut value = [0; 16];
+    let version = eyes.look(|words, _| copy_to(words, &mut value))?.1;
+    let [one, two] = [&value[..8], &value[8..]].map(|half| u64::from_ne_bytes(half.try_into().unwrap()));
+    assert_eq!(one, two, "torn");
+    Ok((version, one))
+}
+
+fn bytes_of(number: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_ne_bytes());
+    bytes[8..].copy_from_slice(&number.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn loom_a_look_beside_a_writer_is_whole_or_lapped_and_never_goes_back() {
+    explore(|| {
+        let (hand, eyes) = model(2, 16);
+        let writer = thread::spawn(move || {
+            for round in 1..=3 {
+                hand.publish(&bytes_of(round)).unwrap();
+            }
+        });
+        let mut last = 0;
+        for _ in 0..2 {
+            match look(&eyes) {
+                Ok((version, value)) => {
+                    assert_eq!(version, value);
+                    assert!(version >= last);
+                    last = version;
+                }
+                Err(error) => assert_eq!(error, SnapshotError::Lapped),
+            }
+        }
+        writer.join().unwrap();
+        assert_eq!(look(&eyes), Ok((3, 3)));
+    });
+}
+
+#[test]
+fn loom_what_a_dead_writer_left_unpublished_is_never_seen() {
+    explore(|| {
+        let (hand, eyes) = model(4, 16);
+        hand.publish(&bytes_of(1)).unwrap();
+        hand.leave_unpublished(&bytes_of(77));
+        let next = hand.clone();
+        let writer = thread::spawn(move || {
+            next.publish(&bytes_of(2)).unwrap();
+        });
+        let (version, value) = look(&eyes).unwrap();
+        assert_eq!(version, value);
+        writer.join().unwrap();
+        assert_eq!(look(&eyes), Ok((2, 2)));
+    });
+}
