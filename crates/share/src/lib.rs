@@ -41,8 +41,8 @@ pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
-pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
 pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
     Sharing,
