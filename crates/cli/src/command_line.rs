@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Share(share::Args),
     #[command(hide = true)]
     Generate(generate::Args),
+    #[command(hide = true)]
+    Peer(tour::processes::peer::Args),
 }
 
 /// When to use colour.

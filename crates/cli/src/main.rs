@@ -60,6 +60,7 @@ fn run(command: Command, charset: Charset) -> Result<Outcome, Failure> {
         Command::Doctor(args) => doctor::run(&args, &mut screen),
         Command::Share(args) => share::run(&args, &mut screen),
         Command::Generate(args) => generate::run(&args),
+        Command::Peer(args) => tour::processes::peer::run(&args),
     }?;
     screen.flush()?;
     Ok(outcome)

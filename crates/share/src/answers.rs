@@ -54,6 +54,20 @@ pub enum ReceiveError {
     Fault(Fault),
 }
 
+impl<G> LockError<G> {
+    /// Lets go of what came with the error, so that it can be passed up with `?`. A dead holder's lock that was not
+    /// repaired is poisoned by that.
+    pub fn without_lock(self) -> LockError<()> {
+        match self {
+            Self::OwnerDied(_) => LockError::OwnerDied(()),
+            Self::Poisoned => LockError::Poisoned,
+            Self::TimedOut => LockError::TimedOut,
+            Self::Deadlock => LockError::Deadlock,
+            Self::Fault(fault) => LockError::Fault(fault),
+        }
+    }
+}
+
 impl<G> fmt::Display for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

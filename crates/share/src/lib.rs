@@ -15,6 +15,7 @@ mod figure;
 mod lock;
 mod log;
 mod object;
+mod queue;
 mod segment;
 mod snapshot;
 mod table;
@@ -35,13 +36,14 @@ pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
     Sharing,
 };
 pub use snapshot::{
-    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
-    SnapshotWriter, WriterError,
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotChange, SnapshotError,
+    SnapshotOptions, SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
 pub use waiting::{Ready, Signal, Waitable, wait_any};

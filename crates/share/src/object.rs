@@ -84,6 +84,14 @@ impl Kind {
     /// `Damaged` where its room does not make sense.
     pub(crate) fn inspect(self, site: &Site) -> Result<Vec<Figure>> {
         match self {
+            Self::Mutex => crate::Mutex::<u64>::inspect(site),
+            Self::RwLock => crate::RwLock::<u64>::inspect(site),
+            Self::Condvar => crate::Condvar::inspect(site),
+            Self::Semaphore => crate::Semaphore::inspect(site),
+            Self::Barrier => crate::Barrier::inspect(site),
+            Self::Once => crate::Once::inspect(site),
+            Self::Event => crate::Event::inspect(site),
+            Self::Queue => crate::queue::inspect(site),
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),

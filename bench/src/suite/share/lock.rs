@@ -57,7 +57,7 @@ fn alone_by<L: Lock>(name: &'static str, operations: u64) -> Result<Peer> {
 }
 
 pub(super) fn contended(folder: &Folder) -> Result<Row> {
-    let operations = folder.size(1_000_000, 10_000) as u64;
+    let operations = folder.size(5_000_000, 10_000) as u64;
     let about = "lock, count, unlock; two processes that do nothing else".to_owned();
     let unit = Unit::Nanoseconds { operations };
     let targets = vec![

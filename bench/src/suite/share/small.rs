@@ -17,13 +17,13 @@ const fn duos<const WORDS: usize>() -> [Duo; 8] {
         pingpong::duo::<Ringfire<WORDS, Adaptive>, WORDS>(Role::Rival, "ringfire"),
         pingpong::duo::<Iceoryx<true>, WORDS>(Role::Rival, "iceoryx2, for two"),
         pingpong::duo::<Iceoryx<false>, WORDS>(Role::Rival, "iceoryx2"),
-        pingpong::duo::<Packets, WORDS>(Role::Rival, SOCKETS[0]),
-        pingpong::duo::<Bytes<false>, WORDS>(Role::Rival, SOCKETS[1]),
+        pingpong::duo::<Packets, WORDS>(Role::Rival, SLEEPERS[0]),
+        pingpong::duo::<Bytes<false>, WORDS>(Role::Rival, SLEEPERS[1]),
     ]
 }
 
-/// These sleep for every message, so that they get fewer.
-const SOCKETS: [&str; 2] = ["Unix packets", "Unix stream"];
+/// These sleep for every message, or for some, so that they get fewer.
+const SLEEPERS: [&str; 3] = ["Unix packets", "Unix stream", "ringfire"];
 
 pub(super) fn of_56_bytes(folder: &Folder) -> Result<Row> {
     Ok(row(folder, "small-56B", 56, DUOS_56, at_most(1.15)))
@@ -37,7 +37,7 @@ fn row(folder: &Folder, name: &'static str, len: usize, duos: &[Duo], of_a_hop: 
     let (many, few) = (folder.size(200_000, 2_000) as u64, folder.size(2_000, 100) as u64);
     let about = format!("a message of {len} bytes, one way, median; written and looked at on both sides");
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
-    let amount = |duo: &Duo| if SOCKETS.contains(&duo.name) { few } else { many };
+    let amount = |duo: &Duo| if SLEEPERS.contains(&duo.name) { few } else { many };
     let targets = vec![
         Target::ratio("the raw hop", &["raw hop"], of_a_hop),
         Target::ratio("iceoryx2", &["iceoryx2, for two", "iceoryx2"], 2.0),

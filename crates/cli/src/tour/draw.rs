@@ -12,10 +12,11 @@ const INDENT: usize = 4;
 const LONGEST: f64 = 10.0;
 
 /// The heading of a chapter.
-pub(super) fn heading(title: &str, ground: &Ground, width: usize) -> Vec<Line> {
+pub(super) fn heading(title: &str, ground: Option<&Ground>, width: usize) -> Vec<Line> {
+    let mut lines = vec![Line::empty(), Line::of(Ink::Title, title)];
+    let Some(ground) = ground else { return lines };
     let disk = ground.disk().map(|disk| format!(" on {}", disk.in_words())).unwrap_or_default();
     let file = format!("With files of {}{disk}, removed at the end.", words::bytes(ground.size()));
-    let mut lines = vec![Line::empty(), Line::of(Ink::Title, title)];
     lines.extend(wrapped(Ink::Dim, &file, width));
     for note in ground.notes() {
         lines.extend(wrapped(Ink::Middling, note, width));

@@ -8,6 +8,7 @@
 mod draw;
 mod files;
 mod ground;
+pub(crate) mod processes;
 mod scene;
 mod stage;
 
@@ -23,7 +24,7 @@ use scene::Scene;
 use stage::Stage;
 
 /// All chapters, in the order in which they are told.
-const CHAPTERS: &[Chapter] = &[files::CHAPTER];
+const CHAPTERS: &[Chapter] = &[files::CHAPTER, processes::CHAPTER];
 
 /// A part of the tour.
 pub(crate) struct Chapter {
@@ -31,6 +32,8 @@ pub(crate) struct Chapter {
     name: &'static str,
     /// Its heading.
     title: &'static str,
+    /// Whether it works on files, whose place the heading then tells.
+    on_files: bool,
     /// Tells it, scene by scene.
     tell: fn(&mut Stage<'_>) -> Result<(), Failure>,
 }
@@ -81,7 +84,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
     for chapter in CHAPTERS.iter().filter(chosen) {
         let shown = if args.json { None } else { Some(&mut *screen) };
         let mut stage = Stage::new(&ground, args.file.as_deref(), shown);
-        stage.open(chapter.title)?;
+        stage.open(chapter.title, chapter.on_files)?;
         (chapter.tell)(&mut stage)?;
         let scenes = stage.close()?;
         chapters.push(ChapterReport { name: chapter.name, title: chapter.title, scenes });

@@ -52,9 +52,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Shows the heading of a chapter.
-    pub(super) fn open(&mut self, title: &str) -> Result<(), Failure> {
-        let ground = self.ground;
+    /// Shows the heading of a chapter, with the place of its files where it makes some.
+    pub(super) fn open(&mut self, title: &str, on_files: bool) -> Result<(), Failure> {
+        let ground = on_files.then_some(self.ground);
         self.print(|_, width| draw::heading(title, ground, width))
     }
 

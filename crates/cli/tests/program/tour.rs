@@ -17,6 +17,9 @@ fn a_small_tour_tells_every_scene_and_leaves_nothing_behind() {
         "Sort records",
         "Grow",
         "Truncate",
+        "Messages to another process",
+        "A lock's holder is killed",
+        "Read what is being written",
     ];
     // Sentences break where the width wants it.
     let text = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -24,6 +27,7 @@ fn a_small_tour_tells_every_scene_and_leaves_nothing_behind() {
         assert!(text.contains(scene), "{scene}: {}", run.out);
     }
     assert!(text.contains("as they must") && text.contains("the same address"), "{}", run.out);
+    assert!(text.contains("OwnerDied, with the value of its last finished change, 93"), "{}", run.out);
     assert!(text.contains("it was truncated") && text.contains("In figures"), "{}", run.out);
     assert!(run.out.lines().all(|line| line.chars().count() <= 80), "{}", run.out);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -40,6 +44,8 @@ fn json_holds_the_same_scenes_with_their_costs() {
     assert_eq!(chapter["name"], "files");
     let fill = &chapter["scenes"][0];
     assert_eq!(fill["ways"][0]["cost"]["amount"], 16 << 20);
+    assert_eq!(json["chapters"][1]["name"], "processes");
+    assert_eq!(json["chapters"][1]["scenes"].as_array().unwrap().len(), 3);
     assert!(fill["ways"][0]["ours"].as_bool().unwrap() && !fill["ways"][1]["ours"].as_bool().unwrap());
 }
 
@@ -49,8 +55,13 @@ fn a_visitors_file_is_read_and_stays_as_it_was() {
     let content = bytes((3 << 20) + 5);
     let path = folder.file("mine", &content);
     let before = std::fs::metadata(&path).unwrap();
-    let run =
-        finish(program().args(["tour", "--size", "16M", "--dir"]).arg(folder.path()).arg(&path)).ended(0);
+    let run = finish(
+        program()
+            .args(["tour", "--chapter", "files", "--size", "16M", "--dir"])
+            .arg(folder.path())
+            .arg(&path),
+    )
+    .ended(0);
     assert!(run.out.contains("mine") && !run.out.contains("stored into the last"), "{}", run.out);
     let after = std::fs::metadata(&path).unwrap();
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());

@@ -12,6 +12,7 @@ use super::answers::WaitError;
 use super::waiting::wait_for;
 use crate::figure::Figure;
 use crate::object::{Kind, Object, Plan, Site, room};
+use crate::waiting::Waitable;
 
 const SET: u32 = 1;
 const COUNTED: u32 = 2;
@@ -51,6 +52,16 @@ pub enum EventOptions {
 pub struct Event {
     head: Placed<Head>,
     kind: EventOptions,
+}
+
+impl Waitable for Event {
+    fn bell(&self) -> Placed<Bell> {
+        self.head.part(|head| &head.bell)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_set() || self.head.check().is_err()
+    }
 }
 
 impl Event {

@@ -129,8 +129,8 @@ impl LogReader {
 }
 
 impl Waitable for LogReader {
-    fn bell(&self) -> &Placed<Bell> {
-        &self.log.bell
+    fn bell(&self) -> Placed<Bell> {
+        self.log.bell.clone()
     }
 
     fn is_ready(&self) -> bool {

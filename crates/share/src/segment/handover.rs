@@ -32,10 +32,10 @@ impl Segment {
     /// Where the other end is gone.
     ///
     /// ```
-    /// use mapwright_share::{Event, Segment};
+    /// use mapwright_share::{Event, EventOptions, Segment};
     /// use std::os::unix::net::UnixStream;
     /// let (here, there) = UnixStream::pair()?;
-    /// let segment = Segment::anonymous("pair").with::<Event>("go", Default::default()).create()?;
+    /// let segment = Segment::anonymous("pair").with::<Event>("go", EventOptions::Manual).create()?;
     /// segment.send(&here)?;
     /// // In another process, usually:
     /// let received = Segment::receive(&there)?;

@@ -40,18 +40,22 @@ use header::{Contents, Entry};
 /// make them crash or touch other memory.
 ///
 /// ```
-/// use mapwright_share::{Mutex, Segment};
+/// use mapwright_share::{LockError, Mutex, Segment};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let builder = Segment::builder("shop").directory(folder.path());
 /// // let builder = Segment::builder("shop");
 /// let shop = builder.with::<Mutex<u64>>("stock", 100).create()?;
-/// let stock: Mutex<u64> = shop.get("stock")?;
-/// stock.lock()?.update(|count| *count -= 1);
 ///
 /// // In another process:
 /// # let open = || mapwright_share::Directory::at(folder.path())?.open("shop");
 /// let shop = open()?; // Segment::open("shop")?
-/// assert_eq!(shop.get::<Mutex<u64>>("stock")?.lock()?.load(), 99);
+/// let stock: Mutex<u64> = shop.get("stock")?;
+/// match stock.lock() {
+///     Ok(mut stock) => stock.update(|count| *count -= 1),
+///     // Somebody was killed while it held the lock; its last finished change is there.
+///     Err(LockError::OwnerDied(recovery)) => recovery.recover().update(|count| *count -= 1),
+///     Err(error) => return Err(error.without_lock().into()),
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

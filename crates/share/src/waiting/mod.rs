@@ -34,7 +34,7 @@ pub(crate) const LOOK_AFTER_BLIND: Duration = Duration::from_millis(5);
 /// Something that becomes ready: a queue with a message in it, an event that was set.
 pub trait Waitable {
     /// Returns the bell that rings when it may have become ready.
-    fn bell(&self) -> &Placed<Bell>;
+    fn bell(&self) -> Placed<Bell>;
 
     /// Tells whether waiting for it is over: a call on it now has an answer, even if that is somebody's death.
     fn is_ready(&self) -> bool;
@@ -50,10 +50,10 @@ pub trait Waitable {
 /// futex_waitv(2) (Linux 5.16); without it, a millisecond on each in turn.
 ///
 /// ```
-/// use mapwright_share::{Deadline, Event, Segment, Waitable, wait_any};
+/// use mapwright_share::{Deadline, Event, EventOptions, Segment, wait_any};
 /// let segment = Segment::anonymous("doors")
-///     .with::<Event>("front", Default::default())
-///     .with::<Event>("back", Default::default())
+///     .with::<Event>("front", EventOptions::Manual)
+///     .with::<Event>("back", EventOptions::Manual)
 ///     .create()?;
 /// let (front, back): (Event, Event) = (segment.get("front")?, segment.get("back")?);
 /// back.set()?;
@@ -65,6 +65,7 @@ pub fn wait_any(things: &[&dyn Waitable], until: Deadline) -> Result<Option<usiz
         let why = format!("{} things to wait for; 1 to {MAX_WAITS} are possible", things.len());
         return Err(Error::new(ErrorKind::InvalidInput, "wait for", "any of several", why));
     }
+    let bells: Vec<Placed<Bell>> = things.iter().map(|thing| thing.bell()).collect();
     let ready = || things.iter().position(|thing| thing.is_ready());
     loop {
         if let Some(index) = ready() {
@@ -73,15 +74,12 @@ pub fn wait_any(things: &[&dyn Waitable], until: Deadline) -> Result<Option<usiz
         if until.has_passed() {
             return Ok(None);
         }
-        let tickets: Vec<Ticket> = things.iter().map(|thing| thing.bell().listen()).collect();
+        let tickets: Vec<Ticket> = bells.iter().map(|bell| bell.listen()).collect();
         if let Some(index) = ready() {
             return Ok(Some(index));
         }
-        let words: Vec<_> = things
-            .iter()
-            .zip(&tickets)
-            .map(|(thing, ticket)| (thing.bell().word(), ticket.value()))
-            .collect();
+        let words: Vec<_> =
+            bells.iter().zip(&tickets).map(|(bell, ticket)| (bell.word(), ticket.value())).collect();
         let slice = if others_fence() { LOOK_AFTER } else { LOOK_AFTER_BLIND };
         let _looked: Waited = sleep_any(&words, until.earlier(Deadline::after(slice)));
     }
@@ -109,8 +107,8 @@ mod tests {
     }
 
     impl Waitable for Flag {
-        fn bell(&self) -> &Placed<Bell> {
-            &self.0
+        fn bell(&self) -> Placed<Bell> {
+            self.0.clone()
         }
 
         fn is_ready(&self) -> bool {

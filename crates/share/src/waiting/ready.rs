@@ -13,14 +13,14 @@ use super::listener::{Listener, Registration, Target};
 /// Waits in async code until something is ready.
 ///
 /// ```
-/// use mapwright_share::{Event, Ready, Segment};
+/// use mapwright_share::{Event, EventOptions, Ready, Segment};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let segment = Segment::anonymous("bell").with::<Event>("door", Default::default()).create()?;
+/// let segment = Segment::anonymous("bell").with::<Event>("door", EventOptions::Manual).create()?;
 /// let door: Event = segment.get("door")?;
 /// let ready = Ready::new(door.clone())?;
 /// door.set()?;
 /// ready.wait().await;
-/// # Ok::<(), mapwright_share::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -38,7 +38,7 @@ impl Ready {
     /// Where no thread can be started.
     pub fn new(thing: impl Waitable + Send + Sync + 'static) -> Result<Self> {
         let thing: Arc<dyn Waitable + Send + Sync> = Arc::new(thing);
-        let registration = Listener::register(thing.bell().clone(), Target::Task)
+        let registration = Listener::register(thing.bell(), Target::Task)
             .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
         Ok(Self { thing, registration })
     }

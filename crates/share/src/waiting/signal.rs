@@ -12,9 +12,9 @@ use super::listener::{Listener, Registration, Target};
 /// A file descriptor that becomes readable when something may have become ready.
 ///
 /// ```
-/// use mapwright_share::{Event, Segment, Signal};
+/// use mapwright_share::{Event, EventOptions, Segment, Signal};
 /// use std::sync::Arc;
-/// let segment = Segment::anonymous("bell").with::<Event>("door", Default::default()).create()?;
+/// let segment = Segment::anonymous("bell").with::<Event>("door", EventOptions::Manual).create()?;
 /// let door: Event = segment.get("door")?;
 /// let signal = Signal::of(Arc::new(door.clone()))?;
 /// // In an event loop: arm, and poll the descriptor unless it is ready already.
@@ -43,9 +43,8 @@ impl Signal {
         let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|cause| Error::os("make", "an eventfd", std::io::Error::from(cause)))?;
         let descriptor = Arc::new(descriptor);
-        let registration =
-            Listener::register(thing.bell().clone(), Target::Descriptor(Arc::clone(&descriptor)))
-                .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
+        let registration = Listener::register(thing.bell(), Target::Descriptor(Arc::clone(&descriptor)))
+            .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
         Ok(Self { thing, descriptor, registration })
     }
 

@@ -15,7 +15,7 @@ use crate::outcome::Failure;
 use scan::Subject;
 
 /// The chapter.
-pub(super) const CHAPTER: Chapter = Chapter { name: "files", title: "Files as arrays", tell };
+pub(super) const CHAPTER: Chapter = Chapter { name: "files", title: "Files as arrays", on_files: true, tell };
 
 fn tell(stage: &mut Stage<'_>) -> Result<(), Failure> {
     let visitors = Subject::of_visitor(stage)?;

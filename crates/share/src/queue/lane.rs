@@ -1,0 +1,130 @@
+//! One to one: nothing is shared but the slot.
+//!
+//! The sender writes the value and then the slot's word, the receiver waits for that word: one line per message.
+//! Each keeps its position in a line of its own, written at every message, which nobody else has in its cache:
+//! the sender reads the receiver's once it has used up the room that it saw last. The receiver's position is
+//! exact at every moment; the sender's is one behind where it died between the slot and its own line, which the
+//! slot tells.
+
+use mapwright_core::Plain;
+use mapwright_core::peer::Ordering;
+
+use super::ring::{Ring, low};
+use crate::value;
+
+/// The sender's side.
+#[derive(Debug)]
+pub(super) struct LaneSender {
+    position: u64,
+    /// The first position for which no room has been seen.
+    limit: u64,
+}
+
+impl LaneSender {
+    /// Goes on where the one before has stopped.
+    pub(super) fn resume(ring: &Ring) -> Self {
+        let mut position = ring.control.sender.position.load(Ordering::Acquire);
+        let next = position.wrapping_add(1);
+        if ring.slot(position).is_some_and(|(word, _)| word.load(Ordering::Acquire) == next) {
+            position = next;
+            ring.control.sender.position.store(position, Ordering::Release);
+        }
+        Self { position, limit: position }
+    }
+
+    /// Writes a value where there is room.
+    #[inline]
+    pub(super) fn put<T: Plain>(&mut self, ring: &Ring, value: &T) -> bool {
+        if self.position == self.limit && !self.find_room(ring) {
+            return false;
+        }
+        let Some((word, words)) = ring.slot(self.position) else { return false };
+        value::store(words, value);
+        self.position = self.position.wrapping_add(1);
+        word.store(self.position, Ordering::Release);
+        ring.control.sender.position.store(self.position, Ordering::Release);
+        true
+    }
+
+    #[cold]
+    fn find_room(&mut self, ring: &Ring) -> bool {
+        let received = ring.control.receiver.position.load(Ordering::Acquire);
+        let used = self.position.wrapping_sub(received);
+        // More than all is used where somebody has scribbled over the position.
+        if used >= ring.capacity {
+            return false;
+        }
+        self.limit = received.wrapping_add(ring.capacity);
+        true
+    }
+}
+
+/// The receiver's side.
+#[derive(Debug)]
+pub(super) struct LaneReceiver {
+    position: u64,
+}
+
+impl LaneReceiver {
+    /// Goes on where the one before has stopped, and settles what it held.
+    ///
+    /// Whoever does this may die too: the tally bears the position that it counts, so nothing is counted twice.
+    pub(super) fn resume(ring: &Ring) -> Self {
+        let line = &ring.control.receiver;
+        let mut position = line.position.load(Ordering::Acquire);
+        let next = position.wrapping_add(1);
+        if line.ahead.load(Ordering::Acquire) == next {
+            let tally = line.tally.load(Ordering::Acquire);
+            if low(tally >> 32) != low(next) {
+                let count = (tally & 0xffff_ffff) + 1;
+                line.tally.store(u64::from(low(next)) << 32 | (count & 0xffff_ffff), Ordering::Release);
+            }
+            if ring.shape.drops {
+                position = next;
+                line.position.store(position, Ordering::Release);
+            }
+        }
+        Self { position }
+    }
+
+    /// Returns the next value, which stays.
+    #[inline]
+    pub(super) fn peek<T: Plain>(&self, ring: &Ring) -> Option<T> {
+        let (word, words) = ring.slot(self.position)?;
+        (word.load(Ordering::Acquire) == self.position.wrapping_add(1)).then(|| value::load(words))
+    }
+
+    /// Fetches the lines of the next value while waiting for the first of them.
+    #[inline]
+    pub(super) fn warm(&self, ring: &Ring) {
+        if let Some((_, words)) = ring.slot(self.position)
+            && let Some(word) = words.get(7)
+        {
+            word.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Goes on to the next value without telling the sender.
+    #[inline]
+    pub(super) const fn advance(&mut self) {
+        self.position = self.position.wrapping_add(1);
+    }
+
+    /// Lets go of all before the next value.
+    #[inline]
+    pub(super) fn publish(&self, ring: &Ring) {
+        ring.control.receiver.position.store(self.position, Ordering::Release);
+    }
+
+    /// Says that the next value is held; tells whether a dead one has held it before.
+    pub(super) fn hold(&self, ring: &Ring) -> bool {
+        let (line, next) = (&ring.control.receiver, self.position.wrapping_add(1));
+        line.ahead.store(next, Ordering::Release);
+        !ring.shape.drops && next != 0 && low(line.tally.load(Ordering::Acquire) >> 32) == low(next)
+    }
+
+    /// Says that the next value is not held any more.
+    pub(super) fn give_back(&self, ring: &Ring) {
+        ring.control.receiver.ahead.store(self.position, Ordering::Release);
+    }
+}

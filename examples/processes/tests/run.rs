@@ -1,0 +1,27 @@
+//! The programs are run as a reader would run them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::process::{Command, Output};
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let output =
+        Command::new(program).args(arguments).env("MAPWRIGHT_SHARE_DIR", folder.path()).output().unwrap();
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 0, "segments are left: {output:?}");
+    output
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_configuration_reaches_all_workers_and_outlives_its_publisher() {
+    let text = text(&run(env!("CARGO_BIN_EXE_live_config"), &[]));
+    assert!(text.contains("the workers still read edit 4"), "{text}");
+    assert!(text.contains("another publisher has taken its place: edit 5"), "{text}");
+    assert!(text.lines().filter(|line| line.starts_with("worker")).count() >= 3, "{text}");
+}
