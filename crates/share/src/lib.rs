@@ -15,12 +15,17 @@ mod figure;
 mod lock;
 mod log;
 mod object;
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
+mod pool;
 mod queue;
 mod segment;
 mod snapshot;
+mod spin;
 mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod testing;
+mod topic;
 pub mod untrusted;
 mod value;
 mod waiting;
@@ -36,6 +41,7 @@ pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
 pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
@@ -46,4 +52,5 @@ pub use snapshot::{
     SnapshotOptions, SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
+pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};
 pub use waiting::{Ready, Signal, Waitable, wait_any};

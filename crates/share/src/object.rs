@@ -95,6 +95,8 @@ impl Kind {
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),
+            Self::Topic => crate::topic::inspect(site),
+            Self::Pool => crate::pool::inspect(site),
             _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
         }
     }
@@ -151,6 +153,12 @@ pub trait Object: Sized {
 
     /// Returns the canonical text of the types that this program expects in it.
     fn layout() -> String;
+
+    /// Tells whether one that was made with some parameters will do where others are planned.
+    #[must_use]
+    fn accepts(planned: &Parameters, made: &Parameters) -> bool {
+        planned == made
+    }
 
     /// Finds it in its room.
     ///

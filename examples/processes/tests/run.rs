@@ -25,3 +25,10 @@ fn a_configuration_reaches_all_workers_and_outlives_its_publisher() {
     assert!(text.contains("another publisher has taken its place: edit 5"), "{text}");
     assert!(text.lines().filter(|line| line.starts_with("worker")).count() >= 3, "{text}");
 }
+
+#[test]
+fn a_web_server_whose_workers_are_killed_answers_everything_and_counts_exactly() {
+    let text = text(&run(env!("CARGO_BIN_EXE_preforked"), &[]));
+    assert!(text.contains("20000 answered") && text.contains("by 20 kills"), "{text}");
+    assert!(text.contains("the counters are exact"), "{text}");
+}

@@ -44,7 +44,7 @@ pub use bytes::{copy_in, copy_out, look_out};
 pub use deadline::Deadline;
 pub use life::{Life, Mark};
 pub use mapwright_derive::{Lookable, Shared};
-pub use robust::{Acquired, Held, RobustWord};
+pub use robust::{Acquired, Held, RobustWord, Taker};
 pub use roster::{Identity, MAX_SEATS, Oracle, Roster, Seat, SeatState, pid_namespace};
 pub use turn::Turn;
 pub use wait::{MAX_WAITS, Waited, wait, wait_any, wake};

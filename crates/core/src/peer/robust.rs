@@ -59,8 +59,10 @@ pub struct RobustWord {
     turn: Turn,
     /// Who took it last, for display.
     holder: Word64,
-    _more: Word64,
-    previous: Word64,
+    /// Who died holding it last, for display.
+    before: Word64,
+    /// The C library writes here where it links one of its own in front of this one; nobody reads it.
+    _previous: Word64,
     next: Word64,
     _rest: [Word64; 3],
 }
@@ -86,12 +88,26 @@ pub enum Acquired<'a> {
 #[must_use = "the lock is let go of at once"]
 pub struct Held<'a> {
     word: &'a RobustWord,
-    by_kernel: bool,
-    epoch: u64,
-    /// Who died holding it; 0 where nobody did, or nobody knows.
-    before: u64,
+    /// The epoch, and in bit 0 whether the kernel lets go for this thread. Two words in all: a guard that
+    /// travels through memory costs more than the lock.
+    tag: u64,
     /// The list belongs to the thread.
     _not_send: PhantomData<*const ()>,
+}
+
+/// What taking a word needs to know of an oracle, looked up once.
+#[derive(Clone, Copy, Debug)]
+pub struct Taker {
+    me: u64,
+    by_kernel: bool,
+}
+
+impl Taker {
+    /// Asks an oracle.
+    #[must_use]
+    pub fn new(oracle: &dyn Oracle) -> Self {
+        Self { me: oracle.me().number(), by_kernel: oracle.knows_thread_ids() }
+    }
 }
 
 impl Placed<RobustWord> {
@@ -112,13 +128,38 @@ impl Placed<RobustWord> {
     pub fn acquire(&self, oracle: &dyn Oracle, until: Deadline) -> Acquired<'_> {
         let word: &RobustWord = self;
         if oracle.knows_thread_ids()
-            && let Some(Some(acquired)) = thread::with(|thread| word.acquire_by_kernel(thread, oracle, until))
+            && let Some(Some(acquired)) =
+                thread::with(|thread, block| word.acquire_by_kernel(thread, block, oracle, until))
         {
             return acquired;
         }
         let mine = BY_IDENTITY | oracle.me().short();
         let Some(died) = word.take(mine, oracle, until) else { return Acquired::TimedOut };
-        word.held(false, died, oracle)
+        word.acquired(false, died, oracle)
+    }
+
+    /// Takes the word if it is free and this thread's list can be joined. What is answered by `None`,
+    /// [`acquire`](Self::acquire) finds out.
+    #[inline(always)]
+    pub fn acquire_at_once(&self, taker: Taker) -> Option<Held<'_>> {
+        if !taker.by_kernel {
+            return None;
+        }
+        let word: &RobustWord = self;
+        thread::with(|thread, block| {
+            if word.turn.is_asked() || !thread.begin(block, word) {
+                return None;
+            }
+            let first = word.word.compare_exchange(0, thread.id(), Ordering::Acquire, Ordering::Relaxed);
+            if first.is_err() {
+                thread.end();
+                return None;
+            }
+            thread.link(block, word);
+            thread.end();
+            Some(word.held(thread.epoch(), true, taker.me))
+        })
+        .flatten()
     }
 
     /// Returns whether anybody holds it, and who took it last.
@@ -142,42 +183,42 @@ impl RobustWord {
     fn acquire_by_kernel(
         &self,
         thread: &thread::Thread,
+        block: &thread::Block,
         oracle: &dyn Oracle,
         until: Deadline,
     ) -> Option<Acquired<'_>> {
-        if !thread.begin(self) {
+        if !thread.begin(block, self) {
             return None;
         }
         let mine = thread.id();
-        let first = if self.turn.is_asked() {
-            Err(self.word.load(Ordering::Relaxed))
-        } else {
-            self.word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed)
-        };
-        let taken = match first {
-            Ok(_) => Some(false),
-            Err(seen) if seen & HOLDER == mine && thread.holds(self) => {
-                thread.end();
-                return Some(Acquired::Deadlock);
-            }
-            Err(_) => self.take(mine, oracle, until),
-        };
+        let seen = self.word.load(Ordering::Relaxed);
+        if seen & HOLDER == mine && block.holds(self) {
+            thread.end();
+            return Some(Acquired::Deadlock);
+        }
+        let taken = self.take(mine, oracle, until);
         let Some(died) = taken else {
             thread.end();
             return Some(Acquired::TimedOut);
         };
-        thread.link(self);
+        thread.link(block, self);
         thread.end();
-        Some(self.held(true, died, oracle))
+        Some(self.acquired(true, died, oracle))
+    }
+
+    fn acquired(&self, by_kernel: bool, died: bool, oracle: &dyn Oracle) -> Acquired<'_> {
+        if died {
+            self.before.store(self.holder.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let held = self.held(fork::Epoch::current(), by_kernel, oracle.me().number());
+        if died { Acquired::Died(held) } else { Acquired::Clean(held) }
     }
 
     #[inline]
-    fn held(&self, by_kernel: bool, died: bool, oracle: &dyn Oracle) -> Acquired<'_> {
-        let epoch = fork::Epoch::current();
-        let before = if died { self.holder.load(Ordering::Relaxed) } else { 0 };
-        self.holder.store(oracle.me().number(), Ordering::Relaxed);
-        let held = Held { word: self, by_kernel, epoch, before, _not_send: PhantomData };
-        if died { Acquired::Died(held) } else { Acquired::Clean(held) }
+    fn held(&self, epoch: u64, by_kernel: bool, me: u64) -> Held<'_> {
+        self.holder.store(me, Ordering::Relaxed);
+        let tag = epoch << 1 | u64::from(by_kernel);
+        Held { word: self, tag, _not_send: PhantomData }
     }
 
     /// Makes the word ours: whether its last holder died, or `None` when the deadline comes.
@@ -231,10 +272,16 @@ impl RobustWord {
         }
     }
 
+    #[inline]
     fn let_go(&self) {
         if self.word.swap(0, Ordering::Release) & SLEEPERS != 0 {
-            wake(&self.word, 1);
+            self.wake_one();
         }
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        wake(&self.word, 1);
     }
 
     /// Does what the kernel does for a thread that ends.
@@ -252,8 +299,8 @@ impl RobustWord {
         }
     }
 
-    pub(super) fn set_neighbours(&self, previous: usize, next: usize) {
-        self.previous.store(to_u64(previous), Ordering::Relaxed);
+    #[inline]
+    pub(super) fn set_next(&self, next: usize) {
         self.next.store(to_u64(next), Ordering::Relaxed);
     }
 
@@ -264,16 +311,16 @@ impl RobustWord {
     pub(super) unsafe fn set_next_at(address: usize, next: usize) {
         // SAFETY: by this function's contract.
         let word = unsafe { &*std::ptr::with_exposed_provenance::<Self>(address) };
-        word.next.store(to_u64(next), Ordering::Relaxed);
+        word.set_next(next);
     }
 }
 
 impl Held<'_> {
-    /// Returns who died holding the word, as far as is known: one that dies before it has said who it is leaves
-    /// the name of the one before.
+    /// Returns who died holding the word last, as far as is known: one that dies before it has said who it is
+    /// leaves the name of the one before.
     #[must_use]
     pub fn before(&self) -> Option<Identity> {
-        Identity::from_number(self.before)
+        Identity::from_number(self.word.before.load(Ordering::Relaxed))
     }
 }
 
@@ -309,22 +356,23 @@ impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
         // In a child the lock is its parent's.
-        if self.epoch != fork::Epoch::current() {
+        if self.tag >> 1 != fork::Epoch::current() {
             return;
         }
-        if !self.by_kernel {
+        if self.tag & 1 == 0 {
             return self.word.let_go();
         }
         // Where a thread is ending, all that was on its list has been let go of already.
-        let _done = thread::with(|thread| {
+        let _done = thread::with(|thread, block| {
             thread.begin_release(self.word);
-            thread.unlink(self.word);
+            thread.unlink(block, self.word);
             self.word.let_go();
             thread.end();
         });
     }
 }
 
+#[inline]
 fn to_u64(address: usize) -> u64 {
     u64::try_from(address).unwrap_or(0)
 }
@@ -332,6 +380,6 @@ fn to_u64(address: usize) -> u64 {
 #[cfg(not(any(loom, shuttle)))]
 const _: () = {
     assert!(std::mem::offset_of!(RobustWord, word) == 0);
-    assert!(std::mem::offset_of!(RobustWord, previous) == 24);
+    assert!(std::mem::offset_of!(RobustWord, _previous) == 24);
     assert!(std::mem::offset_of!(RobustWord, next) == 32);
 };

@@ -212,6 +212,13 @@ impl Barrier {
         self.state().is_broken().then(|| self.broken_by())
     }
 
+    /// Returns how many have arrived at the present generation, at this moment.
+    #[must_use]
+    pub fn arrived(&self) -> usize {
+        let mine = self.state().arrival();
+        self.places.iter().filter(|place| place.arrived.load(Ordering::Relaxed) == mine).count()
+    }
+
     fn state(&self) -> State {
         State(self.head.state.load(Ordering::Acquire))
     }
@@ -277,11 +284,10 @@ impl Barrier {
         let this = Self::attach(site)?;
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let state = this.state();
-        let arrived = |place: &&Line<Place>| place.arrived.load(Ordering::Relaxed) == state.arrival();
         let mut figures = vec![
             Figure::text("state", if state.is_broken() { "broken" } else { "whole" }),
             Figure::number("places", number(this.members())),
-            Figure::number("arrived", number(this.places.iter().filter(arrived).count())),
+            Figure::number("arrived", number(this.arrived())),
             Figure::number("generation", state.generation()),
             Figure::number("resets", state.resets()),
         ];

@@ -1,1 +1,235 @@
-//! x
+//! The shipped code under every interleaving of a few threads, each of which is a participant of its own.
+
+use std::sync::Arc;
+
+use loom::model::Builder;
+use loom::thread;
+use mapwright_core::peer::{Deadline, Identity, Line, Oracle, Ordering, Placed, Word64};
+
+use super::*;
+use crate::answers::LockError;
+
+/// Participants that live for ever.
+#[derive(Debug)]
+struct Alive(usize);
+
+impl Oracle for Alive {
+    fn me(&self) -> Identity {
+        Identity::new(self.0, 1)
+    }
+
+    fn is_alive(&self, who: Identity) -> bool {
+        who.seat() < 8 && who.incarnation() == 1
+    }
+
+    fn is_short_alive(&self, _short: u32) -> bool {
+        true
+    }
+
+    fn knows_thread_ids(&self) -> bool {
+        false
+    }
+}
+
+fn me(seat: usize) -> Arc<dyn Oracle> {
+    Arc::new(Alive(seat))
+}
+
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.max_branches = 20_000;
+    builder.check(model);
+}
+
+/// Makes as many structures as there are.
+fn many<T: Default + mapwright_core::peer::Shared>(count: usize) -> Placed<[T]> {
+    Placed::own_many((0..count).map(|_| T::default()).collect())
+}
+
+fn words(count: usize) -> Placed<[Word64]> {
+    many(count)
+}
+
+#[test]
+fn loom_mutex_excludes() {
+    check(|| {
+        let (head, copies) = (Placed::own(mutex::Head::default()), words(4));
+        let at = |seat| Mutex::<[u64; 2]>::at(head.clone(), copies.clone(), me(seat));
+        let add = |mutex: &Mutex<[u64; 2]>| {
+            mutex.lock().expect("nobody dies").update(|value| *value = [value[0] + 1, value[1] + 1]);
+        };
+        let (one, other) = (at(0), at(1));
+        let thread = thread::spawn(move || add(&other));
+        add(&one);
+        thread.join().expect("no panic");
+        assert_eq!(one.lock().expect("nobody dies").load(), [2, 2]);
+    });
+}
+
+struct Read {
+    writer: Placed<rwlock::WriterLine>,
+    gate: Placed<readers::Gate>,
+    slots: Placed<[readers::Slot]>,
+    copies: Placed<[Word64]>,
+}
+
+impl Read {
+    fn new(seats: usize) -> Self {
+        let (writer, gate) = (Placed::own(Line::default()), Placed::own(readers::Gate::default()));
+        Self { writer, gate, slots: many(seats), copies: words(4) }
+    }
+
+    fn at(&self, seat: usize) -> RwLock<[u64; 2]> {
+        let (gate, slots, copies) = (self.gate.clone(), self.slots.clone(), self.copies.clone());
+        RwLock::at(&self.writer, gate, slots, copies, me(seat)).expect("a slot")
+    }
+}
+
+#[test]
+fn loom_rwlock_reader_never_sees_a_write_in_progress() {
+    check(|| {
+        let lock = Read::new(2);
+        let (reader, writer) = (lock.at(0), lock.at(1));
+        let thread = thread::spawn(move || {
+            let mut guard = writer.write().expect("nobody dies");
+            // Two stores: the second one goes to the copy that a reader may have begun to read.
+            guard.store([1, 1]);
+            guard.store([2, 2]);
+        });
+        let value = reader.read().expect("nobody dies").load();
+        assert!(value == [0, 0] || value == [2, 2], "{value:?}");
+        thread.join().expect("no panic");
+        assert_eq!(reader.read().expect("nobody dies").load(), [2, 2]);
+    });
+}
+
+#[test]
+fn loom_rwlock_two_threads_of_one_process_count_into_one_slot() {
+    check(|| {
+        let lock = Read::new(2);
+        let (one, other, writer) = (lock.at(0), lock.at(0), lock.at(1));
+        let thread = thread::spawn(move || drop(other.read().expect("nobody dies")));
+        drop(one.read().expect("nobody dies"));
+        thread.join().expect("no panic");
+        writer.try_write().expect("nobody reads").store([1, 1]);
+    });
+}
+
+#[test]
+fn loom_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
+    check(|| {
+        let (head, permits, inside) = (Placed::own(semaphore::Head::default()), words(1), words(1));
+        let at = |seat| Semaphore::at(head.clone(), permits.clone(), me(seat));
+        let enter = |semaphore: &Semaphore, inside: &[Word64]| {
+            let permit = semaphore.acquire().expect("nothing is gone");
+            assert_eq!(inside[0].fetch_add(1, Ordering::Relaxed), 0, "two have the one permit");
+            inside[0].fetch_sub(1, Ordering::Relaxed);
+            drop(permit);
+        };
+        let (one, other, theirs) = (at(0), at(1), inside.clone());
+        let thread = thread::spawn(move || enter(&other, &theirs));
+        enter(&one, &inside);
+        thread.join().expect("no panic");
+        assert_eq!(one.available(), 1);
+    });
+}
+
+#[test]
+fn loom_barrier_lets_both_through_with_one_leader() {
+    check(|| {
+        let (head, places) = (Placed::own(barrier::Head::default()), many(2));
+        let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
+        let (one, other) = (at(0), at(1));
+        let meet = |barrier: &Barrier| barrier.join().expect("a place").wait().expect("nobody dies");
+        let thread = thread::spawn(move || meet(&other));
+        let mine = meet(&one);
+        assert_ne!(mine, thread.join().expect("no panic"), "one leader");
+    });
+}
+
+#[test]
+fn loom_barrier_arrival_counts_for_both_or_for_none() {
+    check(|| {
+        let (head, places) = (Placed::own(barrier::Head::default()), many(2));
+        let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
+        let (one, other) = (at(0), at(1));
+        let impatient = |barrier: &Barrier| barrier.join().expect("a place").wait_until(Deadline::now());
+        let thread = thread::spawn(move || impatient(&other));
+        let both = [impatient(&one), thread.join().expect("no panic")];
+        let through = both.iter().filter(|result| result.is_ok()).count();
+        assert!(through != 1, "{both:?}");
+    });
+}
+
+#[test]
+fn loom_event_lets_a_sleeper_through() {
+    for kind in [EventOptions::Manual, EventOptions::Auto] {
+        check(move || {
+            let head = Placed::own(event::Head::default());
+            let (event, theirs) = (Event::at(head.clone(), kind), Event::at(head, kind));
+            let thread = thread::spawn(move || theirs.wait().expect("nothing is gone"));
+            event.set().expect("nothing is gone");
+            thread.join().expect("no panic");
+            assert_eq!(event.is_set(), kind == EventOptions::Manual);
+        });
+    }
+}
+
+#[test]
+fn loom_automatic_event_lets_one_through() {
+    check(|| {
+        let head = Placed::own(event::Head::default());
+        let at = || Event::at(head.clone(), EventOptions::Auto);
+        let (event, theirs) = (at(), at());
+        event.set().expect("nothing is gone");
+        let thread = thread::spawn(move || theirs.try_wait().is_ok());
+        let mine = event.try_wait().is_ok();
+        assert!(mine != thread.join().expect("no panic"));
+    });
+}
+
+#[test]
+fn loom_once_is_run_by_one_and_seen_by_both() {
+    check(|| {
+        let (head, runs) = (Placed::own(once::Head::default()), words(1));
+        let at = |seat| Once::at(head.clone(), me(seat));
+        let (one, other, theirs) = (at(0), at(1), runs.clone());
+        let run = |once: &Once, runs: &[Word64]| {
+            let add = || runs[0].store(runs[0].load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            once.call_once(add).expect("nothing is gone");
+            assert_eq!(runs[0].load(Ordering::Relaxed), 1);
+        };
+        let thread = thread::spawn(move || run(&other, &theirs));
+        run(&one, &runs);
+        thread.join().expect("no panic");
+    });
+}
+
+#[test]
+fn loom_condvar_loses_no_notification() {
+    for all in [true, false] {
+        check(move || {
+            let (head, copies) = (Placed::own(mutex::Head::default()), words(2));
+            let condvar = Placed::own(condvar::Head::default());
+            let at = |seat| Mutex::<u64>::at(head.clone(), copies.clone(), me(seat));
+            let (mutex, theirs) = (at(0), at(1));
+            let (notifier, waiter) = (Condvar::at(condvar.clone()), Condvar::at(condvar));
+            let thread = thread::spawn(move || {
+                let guard = theirs.lock().expect("nobody dies");
+                drop(waiter.wait_while(guard, Deadline::never(), |value| *value == 0).expect("nobody dies"));
+            });
+            match mutex.lock() {
+                Ok(mut guard) => guard.store(1),
+                Err(LockError::TimedOut) => unreachable!("no deadline"),
+                Err(error) => panic!("{error}"),
+            }
+            if all {
+                notifier.notify_all()
+            } else {
+                notifier.notify_one()
+            }
+            thread.join().expect("no panic");
+        });
+    }
+}

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use mapwright_core::peer::{
-    Acquired, Deadline, Held, Identity, Oracle, Ordering, Placed, RobustWord, Shared, Word32, Word64,
+    Acquired, Deadline, Held, Identity, Oracle, Ordering, Placed, RobustWord, Shared, Taker, Word32, Word64,
 };
 use mapwright_core::{Plain, Result};
 
@@ -61,7 +61,8 @@ pub struct Mutex<T: Plain> {
     head: Placed<Head>,
     word: Placed<RobustWord>,
     value: TwoCopies<T>,
-    pub(super) oracle: Arc<dyn Oracle>,
+    taker: Taker,
+    oracle: Arc<dyn Oracle>,
 }
 
 /// The right to the value; dropping it lets go of the lock.
@@ -91,9 +92,22 @@ impl<T: Plain> Clone for Mutex<T> {
             head: self.head.clone(),
             word: self.word.clone(),
             value: self.value.clone(),
+            taker: self.taker,
             oracle: Arc::clone(&self.oracle),
         }
     }
+}
+
+/// How taking the word ended. Told apart from the answer, which is large: one that came out of memory would cost
+/// more than the lock itself.
+#[derive(Clone, Copy)]
+enum Taken {
+    Clean,
+    Died,
+    Poisoned,
+    TimedOut,
+    Deadlock,
+    Fault,
 }
 
 type Locked<'a, T> = Result<MutexGuard<'a, T>, LockError<MutexRecovery<'a, T>>>;
@@ -101,7 +115,8 @@ type Locked<'a, T> = Result<MutexGuard<'a, T>, LockError<MutexRecovery<'a, T>>>;
 impl<T: Plain> Mutex<T> {
     pub(super) fn at(head: Placed<Head>, copies: Placed<[Word64]>, oracle: Arc<dyn Oracle>) -> Self {
         let (word, current) = (head.part(|head| &head.word), head.part(|head| &head.current));
-        Self { head, word, value: TwoCopies::new(current, copies), oracle }
+        let taker = Taker::new(&*oracle);
+        Self { head, word, value: TwoCopies::new(current, copies), taker, oracle }
     }
 
     /// Takes the lock, however long that takes.
@@ -112,7 +127,7 @@ impl<T: Plain> Mutex<T> {
     ///
     /// # Kernel
     /// None while nobody else holds it; else futex(2).
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Locked<'_, T> {
         self.lock_until(Deadline::never())
     }
@@ -121,7 +136,7 @@ impl<T: Plain> Mutex<T> {
     ///
     /// # Errors
     /// As [`lock`](Self::lock); [`LockError::TimedOut`] where somebody holds it.
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> Locked<'_, T> {
         self.lock_until(Deadline::now())
     }
@@ -130,19 +145,51 @@ impl<T: Plain> Mutex<T> {
     ///
     /// # Errors
     /// As [`lock`](Self::lock); [`LockError::TimedOut`] where it was not free before.
-    #[inline]
+    #[inline(always)]
     pub fn lock_until(&self, until: Deadline) -> Locked<'_, T> {
-        self.head.check()?;
-        match self.word.acquire(&*self.oracle, until) {
-            Acquired::Clean(held) if self.head.poison.load(Ordering::Relaxed) == CLEAN => {
-                Ok(self.guard(held))
+        let at_once = self.head.check().is_ok().then(|| self.word.acquire_at_once(self.taker)).flatten();
+        let is_clean = self.head.poison.load(Ordering::Relaxed) == CLEAN;
+        let (held, taken) = match at_once {
+            Some(held) => (Some(held), if is_clean { Taken::Clean } else { Taken::Poisoned }),
+            None => self.take_slowly(until),
+        };
+        match (taken, held) {
+            (Taken::Clean, Some(held)) => Ok(self.guard(held)),
+            (taken, held) => Err(self.refusal(taken, held)),
+        }
+    }
+
+    #[cold]
+    fn take_slowly(&self, until: Deadline) -> (Option<Held<'_>>, Taken) {
+        if self.head.check().is_err() {
+            return (None, Taken::Fault);
+        }
+        let (held, died) = match self.word.acquire(&*self.oracle, until) {
+            Acquired::Clean(held) => (held, false),
+            Acquired::Died(held) => (held, true),
+            Acquired::TimedOut => return (None, Taken::TimedOut),
+            Acquired::Deadlock => return (None, Taken::Deadlock),
+        };
+        let is_clean = self.head.poison.load(Ordering::Relaxed) == CLEAN;
+        match (is_clean, died) {
+            (false, _) => (Some(held), Taken::Poisoned),
+            (true, false) => (Some(held), Taken::Clean),
+            (true, true) => (Some(held), Taken::Died),
+        }
+    }
+
+    #[cold]
+    fn refusal<'a>(&'a self, taken: Taken, held: Option<Held<'a>>) -> LockError<MutexRecovery<'a, T>> {
+        match (taken, held) {
+            (Taken::Died, Some(held)) => {
+                let deaths = self.head.deaths.load(Ordering::Relaxed).wrapping_add(1);
+                self.head.deaths.store(deaths, Ordering::Relaxed);
+                LockError::OwnerDied(self.recovery(held))
             }
-            Acquired::Died(held) if self.head.poison.load(Ordering::Relaxed) == CLEAN => {
-                Err(LockError::OwnerDied(self.recovery(held)))
-            }
-            Acquired::Clean(_) | Acquired::Died(_) => Err(LockError::Poisoned),
-            Acquired::TimedOut => Err(LockError::TimedOut),
-            Acquired::Deadlock => Err(LockError::Deadlock),
+            (Taken::TimedOut, _) => LockError::TimedOut,
+            (Taken::Deadlock, _) => LockError::Deadlock,
+            (Taken::Fault, _) => self.head.check().map_or_else(LockError::Fault, |()| LockError::TimedOut),
+            _ => LockError::Poisoned,
         }
     }
 
@@ -167,6 +214,14 @@ impl<T: Plain> Mutex<T> {
         self.repair_until(Deadline::never(), change)
     }
 
+    /// Has its words bear identities, as between pid namespaces.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn by_identity(mut self, wrap: impl FnOnce(Arc<dyn Oracle>) -> Arc<dyn Oracle>) -> Self {
+        self.oracle = wrap(self.oracle);
+        self.taker = Taker::new(&*self.oracle);
+        self
+    }
+
     /// Returns why it is poisoned, if it is.
     #[must_use]
     pub fn poisoned(&self) -> Option<Poison> {
@@ -189,6 +244,7 @@ impl<T: Plain> Mutex<T> {
         self.head.poison.load(Ordering::Relaxed) != CLEAN || self.word.has_died() || (taken && dead())
     }
 
+    #[inline]
     fn guard<'a>(&'a self, held: Held<'a>) -> MutexGuard<'a, T> {
         MutexGuard { mutex: self, was_panicking: std::thread::panicking(), _held: held }
     }
@@ -196,10 +252,6 @@ impl<T: Plain> Mutex<T> {
     /// From here on it is poisoned, until somebody says that the value is in order.
     fn recovery<'a>(&'a self, held: Held<'a>) -> MutexRecovery<'a, T> {
         self.head.poison.store(DIED, Ordering::Release);
-        if held.before().is_some() {
-            let deaths = self.head.deaths.load(Ordering::Relaxed).wrapping_add(1);
-            self.head.deaths.store(deaths, Ordering::Relaxed);
-        }
         MutexRecovery { mutex: self, held }
     }
 

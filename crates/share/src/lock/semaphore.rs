@@ -181,6 +181,12 @@ impl Semaphore {
         })
     }
 
+    /// Returns whether somebody that sleeps has asked for its turn.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.head.turn.is_asked()
+    }
+
     fn is_held(&self, word: u64) -> bool {
         Identity::from_number(word).is_some_and(|who| self.oracle.is_alive(who))
     }

@@ -236,7 +236,7 @@ fn count_lane(ring: &Ring) -> (u64, u64, u64) {
 fn count_slots(ring: &Ring) -> (u64, u64, u64) {
     let mut end = ring.control.receiver.position.load(Ordering::Acquire);
     let (mut depth, mut held, mut writing) = (0, 0, 0);
-    for _ in 0..2 * ring.capacity + 2 {
+    for _ in 0..ring.steps() {
         let Some((ahead, mark, _)) = ring.look(end) else { break };
         match (ahead, mark.state) {
             (0, State::Free) => break,
@@ -246,7 +246,7 @@ fn count_slots(ring: &Ring) -> (u64, u64, u64) {
             (1.., _) => {}
             _ => break,
         }
-        end = ring.after(end, ahead);
+        end = ring.after_done(end, ahead);
     }
     (end.saturating_sub(writing), depth, held)
 }

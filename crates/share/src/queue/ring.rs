@@ -218,11 +218,29 @@ impl Ring {
         Some((mark.lap.wrapping_sub(self.lap(position)).cast_signed(), mark, word))
     }
 
-    /// Returns the first position that can be next, where a position's word is ahead of it by laps, or it is in
-    /// use: all before it are known to have been used.
+    /// Returns the first position that can be unclaimed, where a position's slot is ahead of it by laps, or in
+    /// use: positions are claimed one after the other.
     #[inline]
-    pub(super) fn after(&self, position: u64, ahead: i32) -> u64 {
-        let laps = u64::from(ahead.saturating_sub(1).max(0).cast_unsigned());
+    pub(super) fn after_claimed(&self, position: u64, ahead: i32) -> u64 {
+        self.skip(position, ahead.saturating_sub(1))
+    }
+
+    /// Returns the first position that can be not done with, where a position's slot is ahead of it by laps.
+    /// A position is claimed once the one a round before is done with; the last round may have any gaps.
+    #[inline]
+    pub(super) fn after_done(&self, position: u64, ahead: i32) -> u64 {
+        self.skip(position, ahead.saturating_sub(2))
+    }
+
+    /// No walk takes longer, however wrong the words are.
+    #[inline]
+    pub(super) const fn steps(&self) -> u64 {
+        4 * self.capacity + 4
+    }
+
+    #[inline]
+    fn skip(&self, position: u64, laps: i32) -> u64 {
+        let laps = u64::from(laps.max(0).cast_unsigned());
         position.wrapping_add(laps << self.shift).wrapping_add(1)
     }
 

@@ -27,13 +27,13 @@ impl SlotSender {
     /// Writes a value where there is room.
     #[inline]
     pub(super) fn put<T: Plain>(&mut self, ring: &Ring, value: &T) -> bool {
-        for _ in 0..steps(ring) {
+        for _ in 0..ring.steps() {
             let Some((ahead, mark, seen)) = ring.look(self.at) else { return false };
             if ahead < 0 {
                 return false;
             }
             if ahead > 0 || mark.state != State::Free {
-                let next = ring.after(self.at, ahead);
+                let next = ring.after_claimed(self.at, ahead);
                 self.at = later(next, ring.control.sender.position.load(Ordering::Acquire));
                 continue;
             }
@@ -87,13 +87,15 @@ impl SlotReceiver {
     pub(super) fn resume(ring: &Ring) -> Self {
         let floor = ring.control.receiver.position.load(Ordering::Acquire);
         let returned = ring.control.returns.returned.load(Ordering::Acquire);
-        Self { floor, at: floor, careful: floor, returned, passed: false }
+        let mut receiver = Self { floor, at: floor, careful: floor, returned, passed: false };
+        receiver.look_behind(ring);
+        receiver
     }
 
     /// Takes the next value out.
     #[inline]
     pub(super) fn take<T: Plain>(&mut self, ring: &Ring) -> Option<T> {
-        for _ in 0..steps(ring) {
+        for _ in 0..ring.steps() {
             let (mark, seen) = self.find(ring)?;
             let (word, words) = ring.slot(self.at)?;
             let value = value::load(words);
@@ -111,7 +113,7 @@ impl SlotReceiver {
 
     /// Holds the next value, which stays.
     pub(super) fn hold<T: Plain>(&mut self, ring: &Ring) -> Option<(T, Hold)> {
-        for _ in 0..steps(ring) {
+        for _ in 0..ring.steps() {
             let (mark, seen) = self.find(ring)?;
             let (word, words) = ring.slot(self.at)?;
             let held = Mark { state: State::Reading, who: ring.oracle.me().short(), ..mark }.word();
@@ -174,7 +176,7 @@ impl SlotReceiver {
 
     #[inline]
     fn walk(&mut self, ring: &Ring) -> Option<(Mark, u64)> {
-        for _ in 0..steps(ring) {
+        for _ in 0..ring.steps() {
             let (ahead, mark, seen) = ring.look(self.at)?;
             match (ahead, mark.state) {
                 (0, State::Full) => return Some((mark, seen)),
@@ -187,7 +189,7 @@ impl SlotReceiver {
                     return None;
                 }
                 (1.., _) => {
-                    self.at = ring.after(self.at, ahead);
+                    self.at = ring.after_done(self.at, ahead);
                     if ring.shape.many_receivers && later(self.careful, self.at) == self.at {
                         self.at = later(self.at, ring.control.receiver.ahead.load(Ordering::Acquire));
                     }
@@ -218,9 +220,9 @@ impl SlotReceiver {
     fn raise_floor(&mut self, ring: &Ring) {
         let before = self.floor;
         self.floor = later(self.floor, ring.control.receiver.position.load(Ordering::Acquire));
-        for _ in 0..steps(ring) {
+        for _ in 0..ring.steps() {
             match ring.look(self.floor) {
-                Some((ahead @ 1.., ..)) => self.floor = ring.after(self.floor, ahead),
+                Some((ahead @ 1.., ..)) => self.floor = ring.after_done(self.floor, ahead),
                 _ => break,
             }
         }
@@ -242,24 +244,18 @@ impl SlotReceiver {
             return false;
         }
         let (mut position, mut any) = (self.floor, false);
-        for _ in 0..steps(ring) {
+        for _ in 0..ring.steps() {
             match ring.look(position) {
                 Some((0, mark, seen)) if mark.state != State::Free => {
                     any |= ring.recover(position, seen);
                     position = position.wrapping_add(1);
                 }
-                Some((ahead @ 1.., ..)) => position = ring.after(position, ahead),
+                Some((ahead @ 1.., ..)) => position = ring.after_done(position, ahead),
                 _ => break,
             }
         }
         any
     }
-}
-
-/// No walk takes longer, however wrong the words are.
-#[inline]
-const fn steps(ring: &Ring) -> u64 {
-    2 * ring.capacity + 2
 }
 
 /// The later of two positions.

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use mapwright_core::peer::{Bell, Deadline, Waited, relax};
 
-/// How often is looked before sleeping: about as long as a wake-up takes.
+/// How long is looked before sleeping: about as long as a wake-up takes. Shorter, two that answer each other would
+/// both sleep each time, for each would wake later than the other looks.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// How often is looked between two looks at the clock.
 #[cfg(not(any(loom, shuttle)))]
-const LOOKS: u32 = 1000;
+const LOOKS: u32 = 128;
 #[cfg(any(loom, shuttle))]
 const LOOKS: u32 = 1;
 
@@ -20,16 +24,24 @@ const ASK_AFTER: Duration = Duration::from_millis(100);
 /// errors end the wait.
 pub(super) fn look_until<C, R, E>(
     of: &mut C,
-    bell: &Bell,
+    bell: fn(&C) -> &Bell,
     until: Deadline,
     mut fast: impl FnMut(&mut C) -> Option<R>,
     mut slow: impl FnMut(&mut C) -> Result<Option<R>, E>,
 ) -> Result<Option<R>, E> {
-    for _ in 0..looks() {
-        if let Some(found) = fast(of) {
-            return Ok(Some(found));
+    if are_several() {
+        let mut end = None;
+        loop {
+            for _ in 0..LOOKS {
+                if let Some(found) = fast(of) {
+                    return Ok(Some(found));
+                }
+                relax();
+            }
+            if cfg!(any(loom, shuttle)) || end.get_or_insert_with(|| Deadline::after(SPIN)).has_passed() {
+                break;
+            }
         }
-        relax();
     }
     loop {
         if let Some(found) = slow(of)? {
@@ -38,12 +50,12 @@ pub(super) fn look_until<C, R, E>(
         if until.has_passed() {
             return Ok(None);
         }
-        let ticket = bell.listen();
+        let ticket = bell(of).listen();
         if let Some(found) = fast(of) {
             return Ok(Some(found));
         }
         let slice = Deadline::after(ASK_AFTER).earlier(until);
-        let _looked: Waited = bell.sleep(ticket, slice);
+        let _looked: Waited = bell(of).sleep(ticket, slice);
         // Woken, the item may be another's already: once more around.
         if let Some(found) = fast(of) {
             return Ok(Some(found));
@@ -51,10 +63,10 @@ pub(super) fn look_until<C, R, E>(
     }
 }
 
-/// With one processor, spinning keeps away whom it waits for.
-fn looks() -> u32 {
+/// With one processor, spinning keeps away whom it waits for. What this process may run on says nothing of it: two
+/// that are pinned have one each.
+fn are_several() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
-    let several =
-        *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|count| count.get() > 1));
-    if several { LOOKS } else { 0 }
+    let read = || std::fs::read_to_string("/sys/devices/system/cpu/online");
+    *SEVERAL.get_or_init(|| read().is_ok_and(|online| online.trim() != "0"))
 }

@@ -19,7 +19,7 @@ use super::attach::boot_id;
 use super::header::{self, Birth, Contents, LONGEST_OBJECT_NAME};
 use super::name::{Directory, LONGEST, Name, quoted};
 use super::{Inner, Segment};
-use crate::object::{Object, Plan, Site};
+use crate::object::{Object, Parameters, Plan, Site};
 
 const ACTION: &str = "make the segment";
 /// Seats where nothing else is asked for.
@@ -71,6 +71,8 @@ pub struct Builder {
     sharing: Sharing,
     objects: Vec<(Name, Plan)>,
     fills: Vec<Fill>,
+    /// Whether one that is there will do.
+    accepts: Vec<fn(&Parameters, &Parameters) -> bool>,
     /// What went wrong on the way; said when it is made.
     refused: Option<Error>,
 }
@@ -94,6 +96,7 @@ impl Builder {
             sharing: Sharing::Owner,
             objects: Vec::new(),
             fills: Vec::new(),
+            accepts: Vec::new(),
             refused: None,
         }
     }
@@ -136,6 +139,7 @@ impl Builder {
             Ok(object) => {
                 self.objects.push(object);
                 self.fills.push(Box::new(move |site| O::create(site, &options)));
+                self.accepts.push(O::accepts);
             }
             Err(error) => self.refused = self.refused.or(Some(error)),
         }
@@ -277,7 +281,7 @@ impl Builder {
 
     /// Checks that a segment that is there has what was asked for.
     fn demand(&self, segment: &Segment) -> Result<()> {
-        for (name, plan) in &self.objects {
+        for ((name, plan), accepts) in self.objects.iter().zip(&self.accepts) {
             let entry = segment.entry(name.as_str())?;
             let differs = |what: &str, there: String, asked: String| {
                 let why = format!("\"{name}\" is there with {what} {there}, and {asked} was asked for");
@@ -290,7 +294,7 @@ impl Builder {
             if entry.layout != plan.layout {
                 return differs("the type", entry.layout.clone(), plan.layout.clone());
             }
-            if (entry.parameters, entry.len) != (plan.parameters, plan.len) {
+            if !accepts(&plan.parameters, &entry.parameters) || entry.len != plan.len {
                 let show = |parameters: &[u64], len: usize| format!("{parameters:?} in {len} bytes");
                 return differs(
                     "the options",

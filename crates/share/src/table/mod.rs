@@ -43,7 +43,7 @@ pub use iterate::TableIter;
 pub use key::TableKey;
 
 use crate::figure::Figure;
-use crate::object::{Kind, Object, Plan, Site};
+use crate::object::{Kind, Object, Parameters, Plan, Site};
 use crate::value::words_of;
 use key::sealed::Key;
 use shape::Shape;
@@ -252,6 +252,12 @@ impl<K: TableKey + ?Sized, V: Plain> Object for Table<K, V> {
             layout: Self::layout(),
             parameters: shape.parameters(),
         })
+    }
+
+    /// Any seed will do: the table's own is used.
+    fn accepts(planned: &Parameters, made: &Parameters) -> bool {
+        let [planned, made] = [planned, made].map(|it| (&it[..4], it[5]));
+        planned == made
     }
 
     /// All zeros is an empty table.

@@ -15,6 +15,7 @@ use mapwright_core::peer::{Deadline, Identity, Oracle, relax};
 
 use super::*;
 use crate::answers::LockError;
+use crate::object::Object;
 use crate::testing::Ground;
 
 /// The watchdog of all that should happen at once.

@@ -13,11 +13,7 @@ fn ground() -> Ground {
 /// As participants that the kernel lets go for, and as such for whom it does not.
 fn both(test: impl Fn(&dyn Fn(&Ground) -> Mutex<Twins>)) {
     test(&|ground| ground.attach());
-    test(&|ground| {
-        let mut mutex: Mutex<Twins> = ground.attach();
-        mutex.oracle = Arc::new(ByIdentity(Arc::clone(&mutex.oracle)));
-        mutex
-    });
+    test(&|ground| ground.attach::<Mutex<Twins>>().by_identity(|oracle| Arc::new(ByIdentity(oracle))));
 }
 
 #[test]

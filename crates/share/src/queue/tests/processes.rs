@@ -53,7 +53,7 @@ fn a_forked_child_is_told_to_attach_itself() {
 
 #[test]
 fn a_storm_of_kills_loses_and_doubles_nothing_silently() {
-    const KILLS: u64 = 120;
+    const KILLS: u64 = 40;
     const PLACES: u64 = 1 << 21;
     for options in shapes(16) {
         let ground = Ground::new::<Queue<u64>>(&options);

@@ -161,3 +161,16 @@ fn another_users_segment_is_refused_unless_it_is_shared() {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     assert!(error.to_string().contains("belongs to user 12345"), "{error}");
 }
+
+#[test]
+fn a_table_that_is_there_will_do_whatever_its_seed() {
+    use crate::{Table, TableOptions};
+    let folder = Folder::new();
+    let open =
+        || folder.builder("one").with::<Table<u64, u64>>("table", TableOptions::new(100)).open_or_create();
+    let first = open().unwrap().get::<Table<u64, u64>>("table").unwrap();
+    first.insert(&1, &2).unwrap();
+    assert_eq!(open().unwrap().get::<Table<u64, u64>>("table").unwrap().get(&1).unwrap(), Some(2));
+    let other = TableOptions::new(200);
+    assert!(folder.builder("one").with::<Table<u64, u64>>("table", other).open_or_create().is_err());
+}
