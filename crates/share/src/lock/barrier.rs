@@ -131,6 +131,20 @@ impl BarrierOptions {
 /// | one that resets, on the way | `Broken` still, until somebody else resets |
 ///
 /// That a generation ended by `Broken` for one of its members and well for another never happens.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Arrival, Barrier, BarrierOptions, Segment};
+/// let segment = Segment::anonymous("race").with::<Barrier>("start", BarrierOptions::new(2)).create()?;
+/// let start: Barrier = segment.get("start")?;
+/// let meet = || start.join()?.wait();
+/// let both = std::thread::scope(|scope| {
+///     let other = scope.spawn(meet);
+///     [meet(), other.join().expect("it does not panic")]
+/// });
+/// assert!(both.contains(&Ok(Arrival::Leader)) && both.contains(&Ok(Arrival::Follower)));
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Barrier {
     head: Placed<Head>,

@@ -44,6 +44,23 @@ pub(super) struct Head {
 /// | a notifier between counting and waking | its notification within 100 ms |
 ///
 /// Waiters come back within 100 ms of a repair of the mutex too: it may have changed the value.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Condvar, Deadline, Mutex, Segment};
+/// let segment = Segment::anonymous("jobs").with::<Mutex<u64>>("open", 0).with::<Condvar>("more", ()).create()?;
+/// let (open, more): (Mutex<u64>, Condvar) = (segment.get("open")?, segment.get("more")?);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         open.lock().expect("nobody dies here").store(1);
+///         more.notify_one();
+///     });
+///     let guard = open.lock().expect("nobody dies here");
+///     let mut guard = more.wait_while(guard, Deadline::never(), |open| *open == 0).expect("nor here");
+///     guard.update(|open| *open -= 1);
+/// });
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Condvar {
     head: Placed<Head>,

@@ -48,6 +48,18 @@ pub enum EventOptions {
 /// | a waiter, just let through by an automatic event | the event reset: that `set` was the dead one's |
 /// | one that sets, before the word changed | nothing |
 /// | one that sets, before it woke anybody | the event set: those asleep see it within 100 ms |
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Event, EventOptions, Segment};
+/// let segment = Segment::anonymous("doors").with::<Event>("open", EventOptions::Manual).create()?;
+/// let open: Event = segment.get("open")?;
+/// assert!(open.try_wait().is_err());
+/// open.set()?;
+/// open.wait()?;
+/// assert_eq!(open.reset(), Ok(true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Event {
     head: Placed<Head>,

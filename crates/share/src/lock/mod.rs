@@ -22,6 +22,7 @@ mod barrier;
 mod cell;
 mod condvar;
 mod event;
+#[cfg(test)]
 #[cfg(loom)]
 mod loom_tests;
 mod mutex;
@@ -29,7 +30,8 @@ mod once;
 mod readers;
 mod rwlock;
 mod semaphore;
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod tests;
 mod waiting;
 

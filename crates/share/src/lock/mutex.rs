@@ -56,6 +56,25 @@ pub(super) struct Head {
 /// they live in different pid namespaces, they ask every 100 ms).
 ///
 /// A thread that has waited for half a millisecond goes before newcomers, so nobody starves.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{LockError, Mutex, Segment};
+/// let segment = Segment::anonymous("bank").with::<Mutex<[i64; 2]>>("accounts", [100, 0]).create()?;
+/// let accounts: Mutex<[i64; 2]> = segment.get("accounts")?;
+/// let mut guard = match accounts.lock() {
+///     Ok(guard) => guard,
+///     // Whoever died has stored both accounts, or neither.
+///     Err(LockError::OwnerDied(recovery)) => recovery.recover(),
+///     Err(error) => panic!("{error}"),
+/// };
+/// guard.update(|[from, to]| {
+///     *from -= 30;
+///     *to += 30;
+/// });
+/// assert_eq!(guard.load(), [70, 30]);
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Mutex<T: Plain> {
     head: Placed<Head>,

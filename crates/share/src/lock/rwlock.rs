@@ -66,6 +66,20 @@ impl<T> RwLockOptions<T> {
 /// | one that was told so, before it repaired | the same, poisoned | [`LockError::Poisoned`] |
 ///
 /// Readers see a writer's death as well, and whoever comes first is given the lock to repair the value.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{RwLock, RwLockOptions, Segment};
+/// let segment =
+///     Segment::anonymous("routes").with::<RwLock<[u32; 4]>>("table", RwLockOptions::new([0; 4])).create()?;
+/// let table: RwLock<[u32; 4]> = segment.get("table")?;
+/// let mut writer = table.write().expect("no writer has died");
+/// writer.update(|routes| routes[2] = 7);
+/// let reader = writer.downgrade();
+/// assert_eq!(reader.load(), [0, 0, 7, 0]);
+/// assert!(table.try_read().is_ok() && table.try_write().is_err());
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RwLock<T: Plain> {
     writer: Placed<RobustWord>,

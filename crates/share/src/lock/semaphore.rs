@@ -65,6 +65,19 @@ impl SemaphoreOptions {
 /// | before it has a permit, or after it was given back | nothing | |
 /// | with permits, at any instant | each with its name on it | that permit; [`Permit::before`] names the dead |
 /// | between giving one back and waking others | a free permit | it, within 100 ms |
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Segment, Semaphore, SemaphoreOptions, WaitError};
+/// let segment =
+///     Segment::anonymous("printers").with::<Semaphore>("free", SemaphoreOptions::new(2)).create()?;
+/// let free: Semaphore = segment.get("free")?;
+/// let (one, other) = (free.try_acquire(), free.try_acquire());
+/// assert_eq!(free.try_acquire().err(), Some(WaitError::TimedOut));
+/// drop((one, other));
+/// assert_eq!(free.available(), 2);
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Semaphore {
     head: Placed<Head>,

@@ -14,29 +14,6 @@ fn attach(ground: &Ground) -> RwLock<Twins> {
     ground.attach()
 }
 
-/// Two events: a child says that it is ready, and is told to go on.
-struct Signals(Ground, Ground);
-
-impl Signals {
-    fn new() -> Self {
-        let event = || Ground::new::<Event>(&EventOptions::Manual);
-        Self(event(), event())
-    }
-
-    fn ready(&self) {
-        self.0.attach::<Event>().set().unwrap();
-        self.1.attach::<Event>().wait().unwrap();
-    }
-
-    fn wait(&self) {
-        self.0.attach::<Event>().wait_until(soon()).unwrap();
-    }
-
-    fn go(&self) {
-        self.1.attach::<Event>().set().unwrap();
-    }
-}
-
 #[test]
 fn readers_read_together_and_writers_alone() {
     let ground = ground();
@@ -233,6 +210,29 @@ fn scribbled_bytes_neither_panic_nor_outlast_a_deadline() {
 mod crash {
     use super::*;
     use crate::testing::at_every_point;
+
+    /// Two events: a child says that it is ready, and is told to go on.
+    struct Signals(Ground, Ground);
+
+    impl Signals {
+        fn new() -> Self {
+            let event = || Ground::new::<Event>(&EventOptions::Manual);
+            Self(event(), event())
+        }
+
+        fn ready(&self) {
+            self.0.attach::<Event>().set().unwrap();
+            self.1.attach::<Event>().wait().unwrap();
+        }
+
+        fn wait(&self) {
+            self.0.attach::<Event>().wait_until(soon()).unwrap();
+        }
+
+        fn go(&self) {
+            self.1.attach::<Event>().set().unwrap();
+        }
+    }
 
     fn write(lock: &RwLock<Twins>, value: u64) {
         match lock.write_until(soon()) {
