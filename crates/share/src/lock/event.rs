@@ -37,9 +37,9 @@ pub enum EventOptions {
 
 /// Something that happens, and that others wait for.
 ///
-/// Of a manual event [`set`](Self::set) lets all through who wait at that moment, even if it is reset at once.
-/// Of an automatic one each `set` lets one through, now or later; setting it twice before somebody came is
-/// setting it once.
+/// Of a manual event [`set`](Self::set) lets all through who wait at that moment, even if it is reset at
+/// once. Of an automatic one each `set` lets one through, now or later; setting it twice before somebody came
+/// is setting it once.
 ///
 /// # Death
 /// | killed | leaves |

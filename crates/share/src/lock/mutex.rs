@@ -40,9 +40,9 @@ pub(super) struct Head {
 /// A value that one thread of one process at a time can use.
 ///
 /// # Caveats
-/// - Values are copied: [`load`](MutexGuard::load) takes one out, [`store`](MutexGuard::store) puts one in, whole.
-///   A holder that is killed leaves the value of its last finished `store`; several stores that belong together
-///   may be half done, which is why its death has to be answered.
+/// - Values are copied: [`load`](MutexGuard::load) takes one out, [`store`](MutexGuard::store) puts one in,
+///   whole. A holder that is killed leaves the value of its last finished `store`; several stores that belong
+///   together may be half done, which is why its death has to be answered.
 /// - A process that is stopped holds its locks. Deadlines are the remedy.
 ///
 /// # Death
@@ -52,8 +52,8 @@ pub(super) struct Head {
 /// | while holding it, at any instant | the value of the last finished `store` | [`LockError::OwnerDied`] |
 /// | between being told of a death and having repaired | the same, poisoned | [`LockError::Poisoned`] |
 ///
-/// Those who wait are woken by the kernel at once (where thread ids mean nothing between the processes, because
-/// they live in different pid namespaces, they ask every 100 ms).
+/// Those who wait are woken by the kernel at once (where thread ids mean nothing between the processes,
+/// because they live in different pid namespaces, they ask every 100 ms).
 ///
 /// A thread that has waited for half a millisecond goes before newcomers, so nobody starves.
 ///
@@ -96,8 +96,8 @@ pub struct MutexGuard<'a, T: Plain> {
     _held: Held<'a>,
 }
 
-/// The lock, from a holder that died. The mutex is poisoned until the value is [repaired](Self::repair) or found
-/// to be [in order](Self::recover); dropping this leaves it so.
+/// The lock, from a holder that died. The mutex is poisoned until the value is [repaired](Self::repair) or
+/// found to be [in order](Self::recover); dropping this leaves it so.
 #[derive(Debug)]
 #[must_use = "dropped, it leaves the mutex poisoned"]
 pub struct MutexRecovery<'a, T: Plain> {
@@ -117,8 +117,8 @@ impl<T: Plain> Clone for Mutex<T> {
     }
 }
 
-/// How taking the word ended. Told apart from the answer, which is large: one that came out of memory would cost
-/// more than the lock itself.
+/// How taking the word ended. Told apart from the answer, which is large: one that came out of memory would
+/// cost more than the lock itself.
 #[derive(Clone, Copy)]
 enum Taken {
     Clean,

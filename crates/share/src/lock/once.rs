@@ -78,8 +78,8 @@ impl Once {
         self.call_once_until(Deadline::never(), |_| run())
     }
 
-    /// As [`call_once`](Self::call_once), waiting for others until a deadline at most. The function is told who
-    /// has died running it before.
+    /// As [`call_once`](Self::call_once), waiting for others until a deadline at most. The function is told
+    /// who has died running it before.
     ///
     /// # Errors
     /// [`WaitError::TimedOut`] where somebody was still running it, [`WaitError::Fault`].

@@ -4,9 +4,9 @@
 //!   gate    0 open · 1 poisoned by a death · 2 poisoned by a panic · else the writer's identity
 //!   slot    bits 16 to 63 the incarnation · bits 0 to 15 how many of that process's threads read
 //! ```
-//! A reader counts itself into its own slot, *then* looks at the gate; a writer closes the gate, *then* looks at
-//! the slots: at least one sees the other. (Both words are sequentially consistent, so the reader's exchange is
-//! all the fence it needs, and it writes no line that anybody else writes.)
+//! A reader counts itself into its own slot, *then* looks at the gate; a writer closes the gate, *then* looks
+//! at the slots: at least one sees the other. (Both words are sequentially consistent, so the reader's
+//! exchange is all the fence it needs, and it writes no line that anybody else writes.)
 
 use std::sync::Arc;
 
@@ -119,7 +119,8 @@ impl Readers {
         self.gate.left.ring();
     }
 
-    /// Begins to read, waiting for writers. `abandoned` tells of a closed gate whether nobody stands behind it.
+    /// Begins to read, waiting for writers. `abandoned` tells of a closed gate whether nobody stands behind
+    /// it.
     pub(super) fn enter_until(&self, until: Deadline, abandoned: impl Fn(u64) -> bool) -> Entry {
         let mine = token(self.oracle.me());
         let mut asked = false;
