@@ -40,7 +40,8 @@ pub(super) struct Gate {
     opened: Bell,
     /// Rung when a reader leaves.
     left: Bell,
-    _rest: Word32,
+    /// Seats that have ever read, or could: behind them no slot is in use.
+    seats: Word32,
 }
 
 /// One participant's readers.
@@ -68,7 +69,10 @@ pub(super) struct Readers {
 impl Readers {
     /// `None` where there is no slot for this participant's seat.
     pub(super) fn new(gate: Placed<Gate>, slots: Placed<[Slot]>, oracle: Arc<dyn Oracle>) -> Option<Self> {
-        let mine = slots.one(oracle.me().seat())?;
+        let seat = oracle.me().seat();
+        let mine = slots.one(seat)?;
+        // Before the slot is ever used: a writer that misses this has closed the gate before.
+        gate.seats.fetch_max(u32::try_from(seat + 1).unwrap_or(u32::MAX), Ordering::SeqCst);
         Some(Self { gate, slots, mine, oracle })
     }
 
@@ -155,7 +159,8 @@ impl Readers {
     /// Waits until nobody reads any more; the gate is closed. `false` at the deadline.
     pub(super) fn wait_until_gone(&self, until: Deadline) -> bool {
         fence(Ordering::SeqCst);
-        self.slots.iter().enumerate().all(|(seat, slot)| {
+        let seats = usize::try_from(self.gate.seats.load(Ordering::SeqCst)).unwrap_or(usize::MAX);
+        self.slots.iter().enumerate().take(seats).all(|(seat, slot)| {
             let gone = || (slot.load(Ordering::SeqCst) & COUNT == 0).then_some(());
             let clear = || self.clear_dead(seat, slot);
             gone().is_some() || wait_for(&self.gate.left, until, gone, clear).is_some()

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use mapwright_core::peer::{
-    Acquired, Deadline, Held, Identity, Line, MAX_SEATS, Oracle, Ordering, Placed, RobustWord, Word64,
+    Acquired, Deadline, Held, Identity, Line, MAX_SEATS, Oracle, Ordering, Placed, RobustWord, Taker, Word64,
 };
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
@@ -85,6 +85,7 @@ pub struct RwLock<T: Plain> {
     writer: Placed<RobustWord>,
     readers: Readers,
     value: TwoCopies<T>,
+    taker: Taker,
 }
 
 /// The right to read; dropping it gives it back.
@@ -119,7 +120,12 @@ type Writing<'a, T> = Result<WriteGuard<'a, T>, LockError<WriteRecovery<'a, T>>>
 
 impl<T: Plain> Clone for RwLock<T> {
     fn clone(&self) -> Self {
-        Self { writer: self.writer.clone(), readers: self.readers.clone(), value: self.value.clone() }
+        Self {
+            writer: self.writer.clone(),
+            readers: self.readers.clone(),
+            value: self.value.clone(),
+            taker: self.taker,
+        }
     }
 }
 
@@ -133,8 +139,9 @@ impl<T: Plain> RwLock<T> {
         oracle: Arc<dyn Oracle>,
     ) -> Option<Self> {
         let value = TwoCopies::new(gate.part(|gate| &gate.current), copies);
+        let taker = Taker::new(&*oracle);
         let readers = Readers::new(gate, slots, oracle)?;
-        Some(Self { writer: writer.part(|line| &line.0), readers, value })
+        Some(Self { writer: writer.part(|line| &line.0), readers, value, taker })
     }
 
     /// Begins to read, however long that takes.
@@ -269,6 +276,9 @@ impl<T: Plain> RwLock<T> {
 
     fn take_word<G>(&self, until: Deadline) -> Result<Held<'_>, LockError<G>> {
         self.readers.gate.check()?;
+        if let Some(held) = self.writer.acquire_at_once(self.taker) {
+            return Ok(held);
+        }
         // Whether the last one died, the gate tells: one that has not closed it has changed nothing.
         match self.writer.acquire(&*self.readers.oracle, until) {
             Acquired::Clean(held) | Acquired::Died(held) => Ok(held),
