@@ -95,9 +95,9 @@ impl Kind {
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),
+            Self::Records => crate::queue::inspect_records(site),
             Self::Topic => crate::topic::inspect(site),
             Self::Pool => crate::pool::inspect(site),
-            _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
         }
     }
 
