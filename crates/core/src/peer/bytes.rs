@@ -107,6 +107,7 @@ fn in_by_words(words: &[Word64], bytes: &[u8]) {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 
