@@ -24,7 +24,7 @@ mod cell;
 mod condvar;
 mod event;
 #[cfg(test)]
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod loom_tests;
 mod mutex;
 mod once;

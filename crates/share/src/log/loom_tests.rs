@@ -1,17 +1,11 @@
 //! Appenders and readers of a log under a model checker.
 
-use loom::thread;
+use crate::orders::{self as thread, explore};
 use mapwright_core::peer::Identity;
 
 use super::LogError;
 use super::record::State;
 use super::words::{Eyes, model};
-
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(test);
-}
 
 /// The written records from the beginning to the first that is not.
 fn records(eyes: &Eyes) -> Vec<u64> {

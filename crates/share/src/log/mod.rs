@@ -16,7 +16,7 @@
 //! | a reader, at any time | nothing; its position is its own |
 
 mod error;
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, shuttle)))]
 mod loom_tests;
 mod reader;
 mod record;

@@ -1,15 +1,9 @@
 //! The cells under a model checker.
 
-use loom::thread;
+use crate::orders::{self as thread, explore};
 
 use super::SnapshotError;
 use super::cells::{Eyes, copy_to, model};
-
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(test);
-}
 
 fn look(eyes: &Eyes) -> Result<(u64, u64), SnapshotError> {
     let mut value = [0; 16];

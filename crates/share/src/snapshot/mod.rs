@@ -21,7 +21,7 @@ mod cells;
 mod change;
 mod error;
 mod handle;
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, shuttle)))]
 mod loom_tests;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

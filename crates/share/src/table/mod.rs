@@ -24,7 +24,7 @@ mod error;
 mod group;
 mod iterate;
 mod key;
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, shuttle)))]
 mod loom_tests;
 mod shape;
 mod slot;
