@@ -24,8 +24,8 @@ mod cell;
 mod condvar;
 mod event;
 #[cfg(test)]
-#[cfg(loom)]
-mod loom_tests;
+#[cfg(any(loom, shuttle))]
+mod model_tests;
 mod mutex;
 mod once;
 mod readers;
