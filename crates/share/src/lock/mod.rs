@@ -26,6 +26,7 @@ mod event;
 #[cfg(test)]
 #[cfg(any(loom, shuttle))]
 mod loom_tests;
+mod model_tests;
 mod mutex;
 mod once;
 mod readers;
