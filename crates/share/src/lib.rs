@@ -49,8 +49,8 @@ pub use segment::{
     Sharing,
 };
 pub use snapshot::{
-    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
-    SnapshotWriter, WriterError,
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotChange, SnapshotError,
+    SnapshotOptions, SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
 pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};

@@ -7,12 +7,13 @@
 //!              1: they are the holder's short identity, and the oracle knows whether it lives
 //!   0 to 28    0 for nobody
 //! ```
-//! The first kind needs a list of the kernel's that this thread can join ([`thread`]) and thread ids that mean
-//! the same to all; where either is missing, the second kind does the same a little later: a waiter asks the
-//! oracle now and then. Both kinds meet on one word. Thread ids end below 2^22, so the two are never mixed up.
+//! The first kind needs a list of the kernel's that this thread can join ([`thread`]) and thread ids that
+//! mean the same to all; where either is missing, the second kind does the same a little later: a waiter asks
+//! the oracle now and then. Both kinds meet on one word. Thread ids end below 2^22, so the two are never
+//! mixed up.
 //!
-//! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a peer
-//! that ignores locks tears values and breaks nothing.
+//! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a
+//! peer that ignores locks tears values and breaks nothing.
 //!
 //! # Kernel
 //! set_robust_list(2), as the kernel walks it when a thread ends, and futex(2).
@@ -36,11 +37,18 @@ const DIED: u32 = 1 << 30;
 const BY_IDENTITY: u32 = 1 << 29;
 const HOLDER: u32 = BY_IDENTITY | (BY_IDENTITY - 1);
 
-/// How often a taken word is looked at before sleeping: about as long as a wake-up takes.
+/// How often a taken word is looked at before sleeping, ever more rarely, so that the holder is not
+/// disturbed: in all about as long as a wake-up takes.
 #[cfg(not(any(loom, shuttle)))]
-const LOOKS: u32 = 200;
+const LOOKS: u32 = 10;
 #[cfg(any(loom, shuttle))]
 const LOOKS: u32 = 1;
+
+/// Two to this power is how often a processor relaxes between two looks at most.
+#[cfg(not(any(loom, shuttle)))]
+const LONGEST_PAUSE: u32 = 6;
+#[cfg(any(loom, shuttle))]
+const LONGEST_PAUSE: u32 = 0;
 
 /// A sleeper that has been passed over for so long asks for its turn.
 const PATIENCE: Duration = Duration::from_micros(500);
@@ -246,8 +254,10 @@ impl RobustWord {
                 continue;
             }
             if looks < LOOKS {
+                for _ in 0..1_u32 << looks.min(LONGEST_PAUSE) {
+                    relax();
+                }
                 looks += 1;
-                relax();
                 seen = self.word.load(Ordering::Relaxed);
                 continue;
             }

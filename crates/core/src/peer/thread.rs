@@ -1,15 +1,15 @@
 //! Each thread's list of lock words that the kernel lets go of when the thread dies.
 //!
-//! The kernel knows one list a thread, and the C library has registered its own. We join it: our nodes stand in
-//! front of it and point on to it.
+//! The kernel knows one list a thread, and the C library has registered its own. We join it: our nodes stand
+//! in front of it and point on to it.
 //!
 //! ```text
 //!   head (C library) ─▶ newest of ours ─▶ … ─▶ oldest of ours ─▶ head
 //! ```
 //! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is ever
-//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and a
-//! node is only joined while no robust mutex of the C library is on the list, so that all neighbours are known.
-//! (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
+//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and
+//! a node is only joined while no robust mutex of the C library is on the list, so that all neighbours are
+//! known. (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
 //!
 //! # Kernel
 //! get_robust_list(2). glibc registers a list for every thread, with the word 32 bytes before the node. musl
@@ -48,8 +48,8 @@ pub(super) struct Node {
 }
 
 /// Which words a thread has on its list, oldest first, for its own use and for whoever is about to unmap one.
-/// Blocks are never freed, only used again, so that they can be walked without a lock (a forked child would find
-/// it held).
+/// Blocks are never freed, only used again, so that they can be walked without a lock (a forked child would
+/// find it held).
 pub(super) struct Block {
     next: AtomicPtr<Block>,
     in_use: AtomicBool,
@@ -148,8 +148,8 @@ impl Thread {
         self.ready.get()
     }
 
-    /// Says that a word is about to be taken: if the thread dies, the kernel looks at it. Refused where the list
-    /// has no room, or has neighbours that we do not know.
+    /// Says that a word is about to be taken: if the thread dies, the kernel looks at it. Refused where the
+    /// list has no room, or has neighbours that we do not know.
     #[inline]
     pub(super) fn begin(&self, block: &Block, word: &RobustWord) -> bool {
         let has_room = block.len.load(Ordering::Relaxed) < MAX_HELD;
@@ -217,7 +217,8 @@ impl Thread {
         let next = self.node_before(block, index);
         points::pass();
         match held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed)) {
-            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an atomic's.
+            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an
+            // atomic's.
             Some(newer) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
             None => {
                 self.skip(node_of(word), next);
@@ -245,8 +246,8 @@ impl Thread {
         const LIMIT: usize = 2048;
         let mut at = self.head.get().cast::<Node>();
         for _ in 0..LIMIT {
-            // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them mapped
-            // for as long as they are on its list. (A head begins with its `next`.)
+            // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them
+            // mapped for as long as they are on its list. (A head begins with its `next`.)
             let following = unsafe { ptr::read_volatile(next_of(at)) };
             if following == node {
                 // SAFETY: as above; the list belongs to this thread.
@@ -281,8 +282,8 @@ impl Thread {
 }
 
 impl Drop for Thread {
-    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk over
-    /// nodes that others may have overwritten while this process lives on.
+    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk
+    /// over nodes that others may have overwritten while this process lives on.
     fn drop(&mut self) {
         let Some(block) = self.block.get() else { return };
         if self.ready.get() == fork::Epoch::current() {

@@ -36,7 +36,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mapwright_core::peer::{Bell, Deadline, Line, Ordering, Waited, Word64, relax};
+use mapwright_core::peer::{Bell, Deadline, Line, Ordering, Waited, Word64};
 use mapwright_core::{Error, ErrorKind, Fault, Result};
 
 pub use self::loan::Loan;
@@ -52,6 +52,26 @@ use crate::spin;
 ///
 /// Cheaper than a queue of the bytes from some thousand bytes on: nothing is copied between the one who writes and
 /// the one who reads.
+///
+/// ```
+/// use mapwright_share::{Parcel, Policy, Pool, PoolOptions, Segment, Start, Topic, TopicOptions};
+/// let segment = Segment::anonymous("camera")
+///     .with::<Pool>("frames", PoolOptions::new(640 * 480, 8))
+///     .with::<Topic<Parcel>>("shown", TopicOptions::new(8))
+///     .create()?;
+/// let (frames, shown): (Pool, Topic<Parcel>) = (segment.get("frames")?, segment.get("shown")?);
+/// let mut screen = shown.subscribe(Policy::Block, Start::Newest)?;
+///
+/// let mut frame = frames.loan()?;
+/// frame.fill(640 * 480, |_, piece| piece.fill(7))?;
+/// let (parcel, published) = frame.publish();
+/// shown.publisher()?.publish(&parcel)?;
+///
+/// let frame = frames.receive(screen.receive()?)?;
+/// assert_eq!(frame.load::<u8>(1000)?, 7);
+/// drop(published); // nobody else can receive it from now on; free once `frame` is dropped
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Caveats
 /// Chunks of a sender that died are received only until somebody finds nothing free.
@@ -188,11 +208,8 @@ impl Pool {
                 Err(LoanError::NoneFree) => {}
                 other => return other,
             }
-            for _ in 0..spin::looks() {
-                relax();
-                if let Some(taken) = self.store.take() {
-                    return Ok(Loan::new(Arc::clone(&self.store), taken));
-                }
+            if let Some(taken) = spin::look(|| self.store.take()) {
+                return Ok(Loan::new(Arc::clone(&self.store), taken));
             }
             if until.has_passed() {
                 return Err(LoanError::TimedOut);

@@ -29,6 +29,12 @@ pub(super) struct Head {
     had_publisher: Line<Word64>,
 }
 
+impl Head {
+    pub(super) fn ready_bell(&self) -> &Bell {
+        &self.ready
+    }
+}
+
 /// What a topic is made of.
 #[derive(Clone)]
 pub(super) struct Board {

@@ -12,7 +12,7 @@
 use std::fmt;
 
 use mapwright_core::Plain;
-use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, fence, relax};
+use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, fence};
 
 use crate::spin;
 use crate::value;
@@ -153,14 +153,14 @@ impl Ring {
     #[cold]
     fn contended(&self, position: u64, owner: u64, oracle: &dyn Oracle) -> Claim {
         let slot = self.slot(position);
-        for _ in 0..spin::looks() {
+        let changed = spin::look(|| {
             if is_claimed(slot[0].load(Ordering::Acquire), position) {
-                return Claim::Taken;
+                return Some(Claim::Taken);
             }
-            if slot[1].load(Ordering::Relaxed) != owner {
-                return Claim::Again;
-            }
-            relax();
+            (slot[1].load(Ordering::Relaxed) != owner).then_some(Claim::Again)
+        });
+        if let Some(claim) = changed {
+            return claim;
         }
         match Identity::from_number(owner) {
             Some(who) if oracle.is_alive(who) => Claim::Contended,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mapwright_core::peer::{Placed, Word64};
+use mapwright_core::peer::{Bell, Line, Placed, Word64};
 
 use crate::orders::{Everybody, explore, spawn};
 use crate::pool::Pool;
@@ -11,8 +11,11 @@ use crate::pool::store::Store;
 /// A pool of so many chunks of 8 bytes, as seen by participants of these seats.
 fn pools<const N: usize>(chunks: usize) -> [Pool; N] {
     let many = |count: usize| (0..count).map(|_| Word64::new(0)).collect::<Vec<_>>();
-    let (freed, holds, bytes) =
-        (Placed::own(Default::default()), Placed::own_many(many(chunks * 2)), Placed::own_many(many(chunks)));
+    let (freed, holds, bytes) = (
+        Placed::own(Line::<Bell>::default()),
+        Placed::own_many(many(chunks * 2)),
+        Placed::own_many(many(chunks)),
+    );
     let all = Placed::own_many((0..chunks).map(|_| Default::default()).collect());
     std::array::from_fn(|seat| {
         let oracle = Arc::new(Everybody::at(seat));

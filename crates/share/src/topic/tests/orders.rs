@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mapwright_core::peer::{Placed, Word64};
 
 use crate::orders::{Everybody, explore, spawn};
-use crate::topic::board::Board;
+use crate::topic::board::{Board, Head};
 use crate::topic::ring::Ring;
 use crate::topic::{Policy, Start, Topic};
 use crate::{ReceiveError, SendError};
@@ -16,7 +16,7 @@ fn topics<const N: usize>(capacity: usize, publishers: usize) -> [Topic<[u64; 2]
     let [small, large] = [capacity, publishers].map(|it| u64::try_from(it).unwrap());
     let words = (0..capacity * Ring::stride(2, large)).map(|_| Word64::new(0)).collect();
     let ring = Ring::new(Placed::own_many(words), small, 2, large);
-    let head = Placed::own(Default::default());
+    let head = Placed::own(Head::default());
     let readers = Placed::own_many((0..2).map(|_| Default::default()).collect());
     let places = Placed::own_many((0..publishers).map(|_| Default::default()).collect());
     std::array::from_fn(|seat| {
