@@ -65,14 +65,14 @@ fn loom_one_to_one_all_arrives_whole_and_in_order() {
         let [sending, receiving] = rings(shape(false, false), 2);
         let sender = spawn(move || {
             let mut lane = LaneSender::resume(&sending);
-            for value in 1..=3 {
+            for value in 1..=3u64 {
                 while !lane.put(&sending, &[value, value]) {
                     relax();
                 }
             }
         });
         let mut lane = LaneReceiver::resume(&receiving);
-        for value in 1..=3 {
+        for value in 1..=3u64 {
             let got = loop {
                 match lane.peek::<Pair>(&receiving) {
                     Some(got) => break got,
@@ -137,7 +137,7 @@ fn loom_what_is_given_back_is_received() {
     explore(|| {
         let [mine, theirs] = rings(shape(true, false), 2);
         let mut sender = SlotSender::resume(&mine);
-        assert!(sender.put(&mine, &[1, 1]) && sender.put(&mine, &[2, 2]));
+        assert!(sender.put(&mine, &[1u64, 1]) && sender.put(&mine, &[2u64, 2]));
         let other = spawn(move || {
             let mut receiver = SlotReceiver::resume(&theirs);
             if let Some((pair, hold)) = receiver.hold::<Pair>(&theirs) {
@@ -160,7 +160,7 @@ fn loom_what_is_given_back_is_received() {
 fn recover_twice(drops: bool, state: State) -> (Vec<u64>, (u64, u64)) {
     let [mine, theirs] = rings(shape(true, drops), 2);
     let mut sender = SlotSender::resume(&mine);
-    assert!(sender.put(&mine, &[1, 1]) && sender.put(&mine, &[2, 2]));
+    assert!(sender.put(&mine, &[1u64, 1]) && sender.put(&mine, &[2u64, 2]));
     let who = low(u64::from(Identity::new(DEAD, 1).short()));
     let left = Mark { lap: 0, state, again: false, who }.word();
     mine.slot(0).unwrap().0.store(left, Ordering::Release);
