@@ -92,6 +92,7 @@ impl Kind {
             Self::Once => crate::Once::inspect(site),
             Self::Event => crate::Event::inspect(site),
             Self::Queue => crate::queue::inspect(site),
+            Self::Records => crate::queue::records::inspect(site),
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),
