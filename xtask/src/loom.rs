@@ -1,5 +1,5 @@
-//! Models of the places where threads and processes meet: the `loom_*` tests of core and share, small, in every
-//! order of steps; and those of share once more under shuttle, in many random orders.
+//! Models of the places where threads and processes meet: the `loom_*` tests of core and the `model_*`
+//! tests of share, in every order of their steps; and those of share once more under shuttle, in many random orders.
 //!
 //! "Every" is bounded: a thread is interrupted against its will so many times in a run. What is known of such
 //! errors is found by two interruptions; three take seconds here, and no bound took seven minutes.
@@ -43,7 +43,7 @@ pub(crate) fn shuttle() -> Result<Outcome> {
 
 fn checker(name: &str, packages: &[&str]) -> Command {
     let mut command = cargo(["test", "--lib", "--release"]);
-    command.args(packages).arg("loom");
+    command.args(packages).args(["--", "loom", "model"]);
     // Millions of orders are run: optimised, but link-time optimisation would only take time.
     command.env("RUSTFLAGS", format!("--cfg {name}")).env("CARGO_PROFILE_RELEASE_LTO", "off");
     command

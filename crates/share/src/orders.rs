@@ -53,5 +53,11 @@ pub(crate) fn explore_with(interruptions: usize, model: impl Fn() + Send + Sync 
         builder.check(model);
     }
     #[cfg(shuttle)]
-    shuttle::check_random(model, 3000);
+    {
+        let mut config = shuttle::Config::new();
+        // Formatting alone overflows what a thread has otherwise.
+        config.stack_size = 1 << 20;
+        let orders = shuttle::scheduler::RandomScheduler::new(20_000);
+        shuttle::Runner::new(orders, config).run(model);
+    }
 }

@@ -17,7 +17,7 @@
 
 mod error;
 #[cfg(all(test, any(loom, shuttle)))]
-mod loom_tests;
+mod models;
 mod reader;
 mod record;
 #[cfg(all(test, not(any(loom, shuttle))))]

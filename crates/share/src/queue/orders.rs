@@ -60,7 +60,7 @@ fn whole(pair: Pair) -> u64 {
 }
 
 #[test]
-fn loom_one_to_one_all_arrives_whole_and_in_order() {
+fn model_one_to_one_all_arrives_whole_and_in_order() {
     explore(|| {
         let [sending, receiving] = rings(shape(false, false), 2);
         let sender = spawn(move || {
@@ -88,7 +88,7 @@ fn loom_one_to_one_all_arrives_whole_and_in_order() {
 }
 
 #[test]
-fn loom_many_to_many_each_value_goes_to_one() {
+fn model_many_to_many_each_value_goes_to_one() {
     explore(|| {
         let [first, second, third, mine] = rings(shape(true, false), 2);
         let send = |ring: Ring, value: u64| {
@@ -111,7 +111,7 @@ fn loom_many_to_many_each_value_goes_to_one() {
 }
 
 #[test]
-fn loom_a_slot_that_is_used_again_is_never_torn() {
+fn model_a_slot_that_is_used_again_is_never_torn() {
     explore(|| {
         let [sending, receiving, other] = rings(shape(true, false), 1);
         let sender = spawn(move || {
@@ -133,7 +133,7 @@ fn loom_a_slot_that_is_used_again_is_never_torn() {
 }
 
 #[test]
-fn loom_what_is_given_back_is_received() {
+fn model_what_is_given_back_is_received() {
     explore(|| {
         let [mine, theirs] = rings(shape(true, false), 2);
         let mut sender = SlotSender::resume(&mine);
@@ -179,16 +179,16 @@ fn recover_twice(drops: bool, state: State) -> (Vec<u64>, (u64, u64)) {
 }
 
 #[test]
-fn loom_a_dead_receivers_value_is_redelivered_once() {
+fn model_a_dead_receivers_value_is_redelivered_once() {
     explore(|| assert_eq!(recover_twice(false, State::Reading), (vec![1], (0, 1))));
 }
 
 #[test]
-fn loom_a_dead_receivers_value_is_dropped_and_counted_once() {
+fn model_a_dead_receivers_value_is_dropped_and_counted_once() {
     explore(|| assert_eq!(recover_twice(true, State::Reading), (vec![], (0, 1))));
 }
 
 #[test]
-fn loom_a_dead_senders_claim_is_a_hole_once() {
+fn model_a_dead_senders_claim_is_a_hole_once() {
     explore(|| assert_eq!(recover_twice(false, State::Writing), (vec![], (1, 0))));
 }

@@ -22,7 +22,7 @@ mod change;
 mod error;
 mod handle;
 #[cfg(all(test, any(loom, shuttle)))]
-mod loom_tests;
+mod models;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 

@@ -25,7 +25,7 @@ mod group;
 mod iterate;
 mod key;
 #[cfg(all(test, any(loom, shuttle)))]
-mod loom_tests;
+mod models;
 mod shape;
 mod slot;
 mod store;

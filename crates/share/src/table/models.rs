@@ -46,7 +46,7 @@ fn remove(store: &Store, key: u64) {
 }
 
 #[test]
-fn loom_a_get_beside_two_updates_is_whole() {
+fn model_a_get_beside_two_updates_is_whole() {
     explore_with(2, || {
         let [here, there] = store(2);
         set(&here, 1, [1, 1]);
@@ -61,7 +61,7 @@ fn loom_a_get_beside_two_updates_is_whole() {
 }
 
 #[test]
-fn loom_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
+fn model_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
     explore_with(2, || {
         let [here, there] = store(2);
         set(&here, 1, [1, 1]);
@@ -77,7 +77,7 @@ fn loom_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
 }
 
 #[test]
-fn loom_two_updates_of_one_entry_are_both_counted() {
+fn model_two_updates_of_one_entry_are_both_counted() {
     explore_with(2, || {
         let [here, there] = store(1);
         let add = |store: &Store| {
@@ -97,7 +97,7 @@ fn loom_two_updates_of_one_entry_are_both_counted() {
 }
 
 #[test]
-fn loom_two_who_take_over_from_a_dead_one_do_not_undo_each_other() {
+fn model_two_who_take_over_from_a_dead_one_do_not_undo_each_other() {
     explore_with(2, || {
         let [here, there] = store(1);
         let dead = here.seen_by(Arc::new(Seat(0)));

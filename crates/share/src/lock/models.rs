@@ -3,16 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::orders::{self as thread, explore};
-#[cfg(loom)]
-use loom::thread;
-#[cfg(shuttle)]
-use shuttle::thread;
-
 use mapwright_core::peer::{Deadline, Identity, Line, Oracle, Ordering, Placed, Word64};
 
 use super::*;
 use crate::answers::LockError;
+use crate::orders::{self as thread, explore};
 
 /// Participants that live for ever.
 #[derive(Debug)]
@@ -40,32 +35,6 @@ fn me(seat: usize) -> Arc<dyn Oracle> {
     Arc::new(Alive(seat))
 }
 
-#[cfg(loom)]
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.max_branches = 20_000;
-    builder.check(model);
-}
-
-#[cfg(shuttle)]
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    shuttle::check_random(model, 2_000);
-}
-
-/// A test that goes by the checker's name.
-macro_rules! model {
-    ($loom:ident, $shuttle:ident, $body:block) => {
-        #[cfg(loom)]
-        #[test]
-        fn $loom() $body
-
-        #[cfg(shuttle)]
-        #[test]
-        fn $shuttle() $body
-    };
-}
-
 /// Makes as many structures as there are.
 fn many<T: Default + mapwright_core::peer::Shared>(count: usize) -> Placed<[T]> {
     Placed::own_many((0..count).map(|_| T::default()).collect())
@@ -76,10 +45,8 @@ fn words(count: usize) -> Placed<[Word64]> {
 }
 
 #[test]
-fn loom_mutex_excludes() {
+fn model_mutex_excludes() {
     explore(|| {
-model!(loom_mutex_excludes, shuttle_mutex_excludes, {
-    check(|| {
         let (head, copies) = (Placed::own(mutex::Head::default()), words(4));
         let at = |seat| Mutex::<[u64; 2]>::at(head.clone(), copies.clone(), me(seat));
         let add = |mutex: &Mutex<[u64; 2]>| {
@@ -91,7 +58,7 @@ model!(loom_mutex_excludes, shuttle_mutex_excludes, {
         thread.join().expect("no panic");
         assert_eq!(one.lock().expect("nobody dies").load(), [2, 2]);
     });
-});
+}
 
 struct Read {
     writer: Placed<rwlock::WriterLine>,
@@ -113,7 +80,7 @@ impl Read {
 }
 
 #[test]
-fn loom_rwlock_reader_never_sees_a_write_in_progress() {
+fn model_rwlock_reader_never_sees_a_write_in_progress() {
     explore(|| {
         let lock = Read::new(2);
         let (reader, writer) = (lock.at(0), lock.at(1));
@@ -122,29 +89,16 @@ fn loom_rwlock_reader_never_sees_a_write_in_progress() {
             // Two stores: the second one goes to the copy that a reader may have begun to read.
             guard.store([1, 1]);
             guard.store([2, 2]);
-model!(
-    loom_rwlock_reader_never_sees_a_write_in_progress,
-    shuttle_rwlock_reader_never_sees_a_write_in_progress,
-    {
-        check(|| {
-            let lock = Read::new(2);
-            let (reader, writer) = (lock.at(0), lock.at(1));
-            let thread = thread::spawn(move || {
-                let mut guard = writer.write().expect("nobody dies");
-                // Two stores: the second one goes to the copy that a reader may have begun to read.
-                guard.store([1, 1]);
-                guard.store([2, 2]);
-            });
-            let value = reader.read().expect("nobody dies").load();
-            assert!(value == [0, 0] || value == [2, 2], "{value:?}");
-            thread.join().expect("no panic");
-            assert_eq!(reader.read().expect("nobody dies").load(), [2, 2]);
         });
-    }
-);
+        let value = reader.read().expect("nobody dies").load();
+        assert!(value == [0, 0] || value == [2, 2], "{value:?}");
+        thread.join().expect("no panic");
+        assert_eq!(reader.read().expect("nobody dies").load(), [2, 2]);
+    });
+}
 
 #[test]
-fn loom_rwlock_two_threads_of_one_process_count_into_one_slot() {
+fn model_rwlock_two_threads_of_one_process_count_into_one_slot() {
     explore(|| {
         let lock = Read::new(2);
         let (one, other, writer) = (lock.at(0), lock.at(0), lock.at(1));
@@ -156,7 +110,7 @@ fn loom_rwlock_two_threads_of_one_process_count_into_one_slot() {
 }
 
 #[test]
-fn loom_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
+fn model_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
     explore(|| {
         let (head, permits, inside) = (Placed::own(semaphore::Head::default()), words(1), words(1));
         let at = |seat| Semaphore::at(head.clone(), permits.clone(), me(seat));
@@ -175,47 +129,8 @@ fn loom_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
 }
 
 #[test]
-fn loom_barrier_lets_both_through_with_one_leader() {
+fn model_barrier_lets_both_through_with_one_leader() {
     explore(|| {
-model!(
-    loom_rwlock_two_threads_of_one_process_count_into_one_slot,
-    shuttle_rwlock_two_threads_of_one_process_count_into_one_slot,
-    {
-        check(|| {
-            let lock = Read::new(2);
-            let (one, other, writer) = (lock.at(0), lock.at(0), lock.at(1));
-            let thread = thread::spawn(move || drop(other.read().expect("nobody dies")));
-            drop(one.read().expect("nobody dies"));
-            thread.join().expect("no panic");
-            writer.try_write().expect("nobody reads").store([1, 1]);
-        });
-    }
-);
-
-model!(
-    loom_semaphore_gives_no_permit_twice_and_loses_no_wake_up,
-    shuttle_semaphore_gives_no_permit_twice_and_loses_no_wake_up,
-    {
-        check(|| {
-            let (head, permits, inside) = (Placed::own(semaphore::Head::default()), words(1), words(1));
-            let at = |seat| Semaphore::at(head.clone(), permits.clone(), me(seat));
-            let enter = |semaphore: &Semaphore, inside: &[Word64]| {
-                let permit = semaphore.acquire().expect("nothing is gone");
-                assert_eq!(inside[0].fetch_add(1, Ordering::Relaxed), 0, "two have the one permit");
-                inside[0].fetch_sub(1, Ordering::Relaxed);
-                drop(permit);
-            };
-            let (one, other, theirs) = (at(0), at(1), inside.clone());
-            let thread = thread::spawn(move || enter(&other, &theirs));
-            enter(&one, &inside);
-            thread.join().expect("no panic");
-            assert_eq!(one.available(), 1);
-        });
-    }
-);
-
-model!(loom_barrier_lets_both_through_with_one_leader, shuttle_barrier_lets_both_through_with_one_leader, {
-    check(|| {
         let (head, places) = (Placed::own(barrier::Head::default()), many(2));
         let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
         let (one, other) = (at(0), at(1));
@@ -224,10 +139,10 @@ model!(loom_barrier_lets_both_through_with_one_leader, shuttle_barrier_lets_both
         let mine = meet(&one);
         assert_ne!(mine, thread.join().expect("no panic"), "one leader");
     });
-});
+}
 
 #[test]
-fn loom_barrier_arrival_counts_for_both_or_for_none() {
+fn model_barrier_arrival_counts_for_both_or_for_none() {
     explore(|| {
         let (head, places) = (Placed::own(barrier::Head::default()), many(2));
         let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
@@ -239,24 +154,9 @@ fn loom_barrier_arrival_counts_for_both_or_for_none() {
         assert!(through != 1, "{both:?}");
     });
 }
-model!(
-    loom_barrier_arrival_counts_for_both_or_for_none,
-    shuttle_barrier_arrival_counts_for_both_or_for_none,
-    {
-        check(|| {
-            let (head, places) = (Placed::own(barrier::Head::default()), many(2));
-            let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
-            let (one, other) = (at(0), at(1));
-            let impatient = |barrier: &Barrier| barrier.join().expect("a place").wait_until(Deadline::now());
-            let thread = thread::spawn(move || impatient(&other));
-            let both = [impatient(&one), thread.join().expect("no panic")];
-            let through = both.iter().filter(|result| result.is_ok()).count();
-            assert!(through != 1, "{both:?}");
-        });
-    }
-);
 
-model!(loom_event_lets_a_sleeper_through, shuttle_event_lets_a_sleeper_through, {
+#[test]
+fn model_event_lets_a_sleeper_through() {
     for kind in [EventOptions::Manual, EventOptions::Auto] {
         explore(move || {
             let head = Placed::own(event::Head::default());
@@ -267,13 +167,11 @@ model!(loom_event_lets_a_sleeper_through, shuttle_event_lets_a_sleeper_through, 
             assert_eq!(event.is_set(), kind == EventOptions::Manual);
         });
     }
-});
+}
 
 #[test]
-fn loom_automatic_event_lets_one_through() {
+fn model_automatic_event_lets_one_through() {
     explore(|| {
-model!(loom_automatic_event_lets_one_through, shuttle_automatic_event_lets_one_through, {
-    check(|| {
         let head = Placed::own(event::Head::default());
         let at = || Event::at(head.clone(), EventOptions::Auto);
         let (event, theirs) = (at(), at());
@@ -282,13 +180,11 @@ model!(loom_automatic_event_lets_one_through, shuttle_automatic_event_lets_one_t
         let mine = event.try_wait().is_ok();
         assert!(mine != thread.join().expect("no panic"));
     });
-});
+}
 
 #[test]
-fn loom_once_is_run_by_one_and_seen_by_both() {
+fn model_once_is_run_by_one_and_seen_by_both() {
     explore(|| {
-model!(loom_once_is_run_by_one_and_seen_by_both, shuttle_once_is_run_by_one_and_seen_by_both, {
-    check(|| {
         let (head, runs) = (Placed::own(once::Head::default()), words(1));
         let at = |seat| Once::at(head.clone(), me(seat));
         let (one, other, theirs) = (at(0), at(1), runs.clone());
@@ -301,9 +197,10 @@ model!(loom_once_is_run_by_one_and_seen_by_both, shuttle_once_is_run_by_one_and_
         run(&one, &runs);
         thread.join().expect("no panic");
     });
-});
+}
 
-model!(loom_condvar_loses_no_notification, shuttle_condvar_loses_no_notification, {
+#[test]
+fn model_condvar_loses_no_notification() {
     for all in [true, false] {
         explore(move || {
             let (head, copies) = (Placed::own(mutex::Head::default()), words(2));
@@ -328,4 +225,4 @@ model!(loom_condvar_loses_no_notification, shuttle_condvar_loses_no_notification
             thread.join().expect("no panic");
         });
     }
-});
+}

@@ -29,7 +29,7 @@ fn bytes_of(number: u64) -> [u8; 16] {
 }
 
 #[test]
-fn loom_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
+fn model_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
     explore(|| {
         let (hand, eyes) = model(9);
         let other = hand.clone();
@@ -51,7 +51,7 @@ fn loom_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
 }
 
 #[test]
-fn loom_the_last_room_is_given_to_one() {
+fn model_the_last_room_is_given_to_one() {
     explore(|| {
         let (hand, eyes) = model(4);
         let other = hand.clone();
