@@ -217,9 +217,9 @@ fn use_once(segment: &Segment) {
         drop(pool.receive(parcel).map(|received| received.to_vec()));
     }
     if let Ok(snapshot) = segment.get::<Snapshot<[u64; 4]>>("snapshot") {
-        drop(snapshot.try_read());
+        let _lapped = snapshot.try_read();
         if let Ok(mut writer) = snapshot.writer_until(soon()) {
-            drop(writer.publish(&[1; 4]));
+            let _damaged = writer.publish(&[1; 4]);
         }
     }
     if let Ok(table) = segment.get::<Table<u64, u64>>("table") {

@@ -16,6 +16,7 @@ mod lock;
 mod log;
 mod object;
 #[cfg(all(test, any(loom, shuttle)))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod orders;
 mod pool;
 mod queue;
@@ -24,6 +25,7 @@ mod snapshot;
 mod spin;
 mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod testing;
 mod topic;
 pub mod untrusted;

@@ -96,7 +96,6 @@ impl Kind {
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),
-            Self::Records => crate::queue::inspect_records(site),
             Self::Topic => crate::topic::inspect(site),
             Self::Pool => crate::pool::inspect(site),
         }

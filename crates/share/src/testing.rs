@@ -7,7 +7,6 @@ use mapwright_core::{MapOptions, MemFile, Seals};
 
 use crate::object::{Object, Site};
 
-#[cfg(feature = "crash-points")]
 pub(crate) use crash::at_every_point;
 
 const SEATS: usize = 16;
@@ -85,7 +84,6 @@ pub(crate) fn skip(need: &str, why: &str) {
 }
 
 /// Deaths, one after the other.
-#[cfg(feature = "crash-points")]
 mod crash {
     use std::io::Write;
     use std::sync::atomic::{AtomicU64, Ordering};

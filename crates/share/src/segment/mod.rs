@@ -15,6 +15,7 @@ mod header;
 mod name;
 mod reader;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 
 use std::fs::File;
@@ -112,14 +113,12 @@ pub enum Attendance {
 
 impl Segment {
     /// Begins to make a segment of that name.
-    #[must_use]
     pub fn builder(name: &str) -> Builder {
         Builder::named(name)
     }
 
     /// Begins to make a segment without a name in any folder, to be passed on through a Unix socket
     /// ([`send`](Self::send)) or inherited. The label is for messages.
-    #[must_use]
     pub fn anonymous(label: &str) -> Builder {
         Builder::anonymous(label)
     }

@@ -263,7 +263,7 @@ impl Channel {
     /// Looks how much of mine was taken; `false` where nothing has changed.
     fn look_taken(&mut self) -> Result<bool, PeerError> {
         let taken = self.theirs.taken.bytes.load(Ordering::Acquire);
-        if !(self.known_taken..=self.sent).contains(&taken) || taken % 8 != 0 {
+        if !(self.known_taken..=self.sent).contains(&taken) || !taken.is_multiple_of(8) {
             return Err(PeerError::Misbehaved(Misbehaviour::Taken(taken)));
         }
         Ok(std::mem::replace(&mut self.known_taken, taken) != taken)
@@ -273,7 +273,7 @@ impl Channel {
     fn look_sent(&mut self) -> Result<bool, PeerError> {
         let sent = self.theirs.sent.bytes.load(Ordering::Acquire);
         let most = self.taken.saturating_add(to_u64(self.their_ring.len()) * 8);
-        if !(self.known_sent..=most).contains(&sent) || sent % 8 != 0 {
+        if !(self.known_sent..=most).contains(&sent) || !sent.is_multiple_of(8) {
             return Err(PeerError::Misbehaved(Misbehaviour::Sent(sent)));
         }
         Ok(std::mem::replace(&mut self.known_sent, sent) != sent)

@@ -22,6 +22,7 @@ mod channel;
 mod memory;
 mod publish;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 
 pub use channel::{Channel, Misbehaviour, PeerError};

@@ -86,6 +86,7 @@ pub fn wait_any(things: &[&dyn Waitable], until: Deadline) -> Result<Option<usiz
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use mapwright_core::peer::{Ordering, Word32};
