@@ -1,10 +1,10 @@
-//! Everything at once, between processes that are killed and stopped at random: nobody hangs, nothing is torn,
-//! and in the end everything adds up.
+//! Everything at once, between processes that are killed and stopped at random: nobody hangs, nothing is
+//! torn, and in the end everything adds up.
 //!
-//! A role drives it: it has one thread, and forks the workers. Each worker does one random thing after the other,
-//! counts what it has done in memory that outlives it, and checks whatever it reads. The driver sends thousands of
-//! signals: SIGKILL, after which another worker takes the place, and SIGSTOP, with SIGCONT some signals later. A
-//! worker that has done nothing for a minute, although nobody is stopped, has hung.
+//! A role drives it: it has one thread, and forks the workers. Each worker does one random thing after the
+//! other, counts what it has done in memory that outlives it, and checks whatever it reads. The driver sends
+//! thousands of signals: SIGKILL, after which another worker takes the place, and SIGSTOP, with SIGCONT some
+//! signals later. A worker that has done nothing for a minute, although nobody is stopped, has hung.
 
 #![allow(unsafe_code, reason = "fork and kill have no safe form")]
 

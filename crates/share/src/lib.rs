@@ -1,8 +1,9 @@
-//! Processes talk over memory that they share: segments, locks that survive a death, queues, snapshots, tables.
+//! Processes talk over memory that they share: segments, locks that survive a death, queues, snapshots,
+//! tables.
 //!
-//! Memory that several processes write is worth what its synchronisation is worth when one of them is killed at
-//! the worst moment. So every structure here is made of words that are changed one at a time, and each has an
-//! answer for a death between any two of them: the tests kill a process before every single step of every
+//! Memory that several processes write is worth what its synchronisation is worth when one of them is killed
+//! at the worst moment. So every structure here is made of words that are changed one at a time, and each has
+//! an answer for a death between any two of them: the tests kill a process before every single step of every
 //! operation, and count what is left.
 //!
 //! Modules stand in the order in which they depend on each other: `value` (plain values in shared words) →

@@ -36,9 +36,9 @@ use header::{Contents, Entry};
 
 /// Shared memory with a name, a catalogue of objects, and a seat for this process.
 ///
-/// For processes that *cooperate*: any of them may be killed at any instant, and the others go on. A process that
-/// writes nonsense into the memory on purpose can make the others' answers wrong and their calls fail; it cannot
-/// make them crash or touch other memory.
+/// For processes that *cooperate*: any of them may be killed at any instant, and the others go on. A process
+/// that writes nonsense into the memory on purpose can make the others' answers wrong and their calls fail;
+/// it cannot make them crash or touch other memory.
 ///
 /// ```
 /// use mapwright_share::{LockError, Mutex, Segment};
@@ -64,8 +64,8 @@ use header::{Contents, Entry};
 /// handle of an object are dropped.
 ///
 /// # After a fork
-/// The child is not its parent: every call on an inherited handle answers [`FaultKind::Gone`]
-/// (`mapwright_core::FaultKind::Gone`), and [`reattach`](Self::reattach) takes a seat for the child.
+/// The child is not its parent: every call on an inherited handle answers
+/// [`FaultKind::Gone`](mapwright_core::FaultKind::Gone), and [`reattach`](Self::reattach) takes a seat for the child.
 #[derive(Clone, Debug)]
 pub struct Segment {
     inner: Arc<Inner>,
@@ -134,8 +134,8 @@ impl Segment {
     /// Returns a handle of an object.
     ///
     /// # Errors
-    /// `NotFound` where there is none of that name, with the names that there are; `TypeMismatch` where it is of
-    /// another kind or type, with both; `Damaged` where its memory does not make sense.
+    /// `NotFound` where there is none of that name, with the names that there are; `TypeMismatch` where it is
+    /// of another kind or type, with both; `Damaged` where its memory does not make sense.
     pub fn get<O: Object>(&self, name: &str) -> Result<O> {
         self.check().map_err(|fault| Error::faulted("use the segment", self.quoted(), fault))?;
         let entry = self.entry(name)?;

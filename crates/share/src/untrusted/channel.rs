@@ -167,12 +167,12 @@ impl From<Fault> for PeerError {
 }
 
 impl Channel {
-    /// Exchanges memory with the socket's other end, which does the same. `capacity` bytes of messages can be under
-    /// way from here; the other side chooses its own.
+    /// Exchanges memory with the socket's other end, which does the same. `capacity` bytes of messages can be
+    /// under way from here; the other side chooses its own.
     ///
     /// # Errors
-    /// `InvalidInput` for a capacity of 0; `Damaged` where the other end sends something else, or memory that it
-    /// could take away again; `NoSpace` where there is no memory.
+    /// `InvalidInput` for a capacity of 0; `Damaged` where the other end sends something else, or memory that
+    /// it could take away again; `NoSpace` where there is no memory.
     pub fn connect(socket: UnixStream, capacity: usize) -> Result<Self> {
         let Some(capacity) = capacity.checked_next_multiple_of(8).filter(|&bytes| bytes > 0) else {
             let why = format!("a capacity of {capacity} bytes");

@@ -1,8 +1,8 @@
 //! Memory files of which one side may write, and the other may not, sealed so for ever.
 //!
 //! # Kernel
-//! `F_SEAL_FUTURE_WRITE` (Linux 5.1): whoever has mapped the file for writing before may go on, nobody else ever
-//! can. memfd_create(2), and `SCM_RIGHTS` through a Unix socket.
+//! `F_SEAL_FUTURE_WRITE` (Linux 5.1): whoever has mapped the file for writing before may go on, nobody else
+//! ever can. memfd_create(2), and `SCM_RIGHTS` through a Unix socket.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
