@@ -65,7 +65,7 @@ use header::{Contents, Entry};
 ///
 /// # After a fork
 /// The child is not its parent: every call on an inherited handle answers
-/// [`FaultKind::Gone`](mapwright_core::FaultKind::Gone), and [`reattach`](Self::reattach) takes a seat for the child.
+/// [`Gone`](mapwright_core::FaultKind::Gone), and [`reattach`](Self::reattach) takes a seat for the child.
 #[derive(Clone, Debug)]
 pub struct Segment {
     inner: Arc<Inner>,
