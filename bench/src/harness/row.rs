@@ -88,6 +88,8 @@ type Work = Box<dyn FnMut(&mut Meter) -> Result<()>>;
 pub(crate) enum Role {
     /// Mapwright.
     Ours,
+    /// Mapwright too, put to another use: something to hold ours against, and no target of its own.
+    Sibling,
     /// Somebody else's way to do the same.
     Rival,
     /// What the machine can do at best; not a way that anybody would offer.

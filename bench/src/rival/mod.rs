@@ -22,7 +22,7 @@ pub(crate) use ring::{read_blocks, sum_in_order};
 pub(crate) use ringfire::{Adaptive, Ringfire, RingfireBlobs, Sleep, Spin, attach, ring};
 pub(crate) use seqlock::Seqlock;
 pub(crate) use socket::{Bytes, Packets};
-pub(crate) use table::{KeyItself, Lmdb, Sharded, key_of, sharded, value_of};
+pub(crate) use table::{KeyItself, Lmdb, Sharded, Value, key_of, sharded, value_of};
 
 /// The sum of all bytes as little-endian 8-byte words (and of what is left over, byte by byte), wrapping: the
 /// least work that looks at every byte, at the speed of memory. Everybody who must look at bytes does this.

@@ -4,15 +4,17 @@ use anyhow::Result;
 
 use super::{at_most, hop, pingpong, row_of_duos};
 use crate::harness::{Duo, Folder, ONE_WAY_TRIPS, Role, Row, Target, Unit};
+use crate::ours::Values;
 use crate::rival::{Adaptive, Bare, Bytes, Iceoryx, Packets, Ringfire, Spin};
 
 pub(super) const DUOS_56: &[Duo] = &duos::<7>();
 pub(super) const DUOS_64: &[Duo] = &duos::<8>();
 
-const fn duos<const WORDS: usize>() -> [Duo; 8] {
+const fn duos<const WORDS: usize>() -> [Duo; 9] {
     [
         hop::DUO,
         pingpong::duo::<Bare<1>, WORDS>(Role::Limit, "bare lines"),
+        pingpong::duo::<Values<WORDS>, WORDS>(Role::Ours, "mapwright"),
         pingpong::duo::<Ringfire<WORDS, Spin>, WORDS>(Role::Rival, "ringfire, spinning"),
         pingpong::duo::<Ringfire<WORDS, Adaptive>, WORDS>(Role::Rival, "ringfire"),
         pingpong::duo::<Iceoryx<true>, WORDS>(Role::Rival, "iceoryx2, for two"),

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use mapwright::share::{Snapshot, SnapshotOptions, SnapshotWriter};
 use mmap_sync::locks::LockDisabled;
 use mmap_sync::synchronizer::Synchronizer;
 use ringfire::{BlackboardConsumer, BlackboardProducer};
@@ -18,6 +19,7 @@ use super::{at_most, row as row_of};
 use crate::harness::{
     Duo, Folder, Meter, OfRounds, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit,
 };
+use crate::ours;
 use crate::rival::{Seqlock, fill};
 
 /// The words of 64 bytes, 1 KiB and 64 KiB.
@@ -48,16 +50,17 @@ const fn period(words: usize) -> Duration {
 const DONE: usize = 0;
 const WRITES: usize = 1;
 
-const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 3] {
+const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 4] {
     [
-        duo::<MmapSync<WORDS, false>, WORDS, WRITER>("mmap-sync, unchecked"),
-        duo::<MmapSync<WORDS, true>, WORDS, WRITER>("mmap-sync, checked"),
-        duo::<Blackboard<WORDS>, WORDS, WRITER>("ringfire, blackboard"),
+        duo::<Ours<WORDS>, WORDS, WRITER>(Role::Ours, "mapwright"),
+        duo::<MmapSync<WORDS, false>, WORDS, WRITER>(Role::Rival, "mmap-sync, unchecked"),
+        duo::<MmapSync<WORDS, true>, WORDS, WRITER>(Role::Rival, "mmap-sync, checked"),
+        duo::<Blackboard<WORDS>, WORDS, WRITER>(Role::Rival, "ringfire, blackboard"),
     ]
 }
 
-const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(name: &'static str) -> Duo {
-    Duo { name, role: Role::Rival, first: first::<B, WORDS>, second: second::<B, WORDS, WRITER> }
+const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(role: Role, name: &'static str) -> Duo {
+    Duo { name, role, first: first::<B, WORDS>, second: second::<B, WORDS, WRITER> }
 }
 
 pub(super) fn idle_64_bytes(folder: &Folder) -> Result<Row> {
@@ -193,6 +196,34 @@ fn write_until<const WORDS: usize, const WRITER: u8>(
 fn note(meter: &mut Meter, torn: u64, writes: u64) {
     meter.fact("torn", torn as f64, OfRounds::Sum);
     meter.fact("written meanwhile", writes as f64, OfRounds::Median);
+}
+
+/// Ours, read through a map for reading.
+struct Ours<const WORDS: usize>(SnapshotWriter<[u64; WORDS]>);
+
+impl<const WORDS: usize> Board<WORDS> for Ours<WORDS> {
+    /// The snapshot, and where it is copied to.
+    type Reader = (Snapshot<[u64; WORDS]>, Box<[u64; WORDS]>);
+
+    fn writer(stage: &Stage) -> Result<Self> {
+        let options = SnapshotOptions::new([0; WORDS]);
+        let snapshot: Snapshot<[u64; WORDS]> = ours::make(&stage.folder, "board", options)?;
+        Ok(Self(snapshot.writer()?))
+    }
+
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()> {
+        self.0.publish(value)?;
+        Ok(())
+    }
+
+    fn reader(stage: &Stage) -> Result<Self::Reader> {
+        Ok((ours::look_at(&stage.folder, "board")?, Box::new([0; WORDS])))
+    }
+
+    fn read((snapshot, copy): &mut Self::Reader) -> Result<bool> {
+        snapshot.read_into(copy)?;
+        Ok(whole(&copy[..]))
+    }
 }
 
 type Synced = Synchronizer<wyhash::WyHash, LockDisabled, 1024, 0>;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::row_of_duos;
 use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Target, Unit};
+use crate::ours::{Gathered, Values};
 use crate::rival::{
     BareRing, Bytes, Iceoryx, Link, Packets, Ringfire, RingfireBlobs, Shape, Spin, attach, check, fill, open,
     ring,
@@ -22,6 +23,8 @@ const BATCH: usize = 32;
 
 pub(super) const DUOS_64: &[Duo] = &[
     duo::<BareRing, Same>(Role::Limit, "bare ring, by 2 KiB"),
+    duo::<Gathered<SMALL>, Same>(Role::Ours, "mapwright, by 32"),
+    duo::<Values<SMALL>, Same>(Role::Sibling, "mapwright"),
     duo::<Ringfire<SMALL, Spin>, Same>(Role::Rival, "ringfire"),
     Duo { name: "ringfire, by 32", role: Role::Rival, first: first_in_batches, second: second_in_batches },
     duo::<Iceoryx<true>, Same>(Role::Rival, "iceoryx2, 256 deep"),

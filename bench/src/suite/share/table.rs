@@ -13,9 +13,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use mapwright::share::Table;
+
 use super::row as row_of;
 use crate::harness::{Duo, Folder, Meter, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit};
-use crate::rival::{KeyItself, Lmdb, Sharded, bytes_of, key_of, sharded, sum, value_of};
+use crate::ours;
+use crate::rival::{KeyItself, Lmdb, Sharded, Value, bytes_of, key_of, sharded, sum, value_of};
 
 /// How many inserts a commit has where many are gathered.
 const GATHERED: u64 = 1000;
@@ -28,8 +31,14 @@ pub(super) const INSERTS_2: &[Duo] = &inserts::<2>();
 const LMDB_GETS: &[&str] = &["LMDB, a view a get", "LMDB, one view"];
 const LMDB_INSERTS: &[&str] = &["LMDB", "LMDB, no sync, writable map", "the same, 1000 a commit"];
 
-const fn gets<const PROCESSES: u64>() -> [Duo; 2] {
+const fn gets<const PROCESSES: u64>() -> [Duo; 3] {
     [
+        Duo {
+            name: "mapwright",
+            role: Role::Ours,
+            first: first::<OurGets, PROCESSES>,
+            second: second::<OurGets, PROCESSES>,
+        },
         Duo {
             name: LMDB_GETS[0],
             role: Role::Rival,
@@ -45,8 +54,14 @@ const fn gets<const PROCESSES: u64>() -> [Duo; 2] {
     ]
 }
 
-const fn inserts<const PROCESSES: u64>() -> [Duo; 3] {
+const fn inserts<const PROCESSES: u64>() -> [Duo; 4] {
     [
+        Duo {
+            name: "mapwright",
+            role: Role::Ours,
+            first: first::<OurInserts, PROCESSES>,
+            second: second::<OurInserts, PROCESSES>,
+        },
         Duo {
             name: LMDB_INSERTS[0],
             role: Role::Rival,
@@ -91,6 +106,7 @@ fn entries(folder: &Folder) -> u64 {
 fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
     let (entries, operations) = (entries(folder), folder.size(400_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
+    ours::table(folder.memory(), entries)?;
     let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
     peers.push(sharded_getter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_getter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
@@ -101,6 +117,7 @@ fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Resul
 fn insert(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
     let (entries, operations) = (entries(folder), folder.size(40_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
+    ours::table(folder.memory(), entries)?;
     let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
     peers.push(sharded_inserter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_inserter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
@@ -196,6 +213,8 @@ fn by_threads(workers: u64, meter: &mut Meter, work: impl Fn(u64) -> Result<()> 
 /// What one process does to a table in shared memory.
 trait Job: Sized {
     fn open(memory: &Path) -> Result<Self>;
+    /// Touches what the work will touch, so that it is in this process's page table.
+    fn warm(&self) -> Result<()>;
     fn work(&self, count: u64, worker: u64) -> Result<()>;
     /// Makes it as it was; done once, by the first.
     fn undo(&self, _count: u64, _workers: u64) -> Result<()> {
@@ -205,6 +224,7 @@ trait Job: Sized {
 
 fn first<J: Job, const PROCESSES: u64>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
     let job = J::open(memory(stage)?)?;
+    job.warm()?;
     let share = stage.amount / PROCESSES;
     stage.meet();
     stage.meet();
@@ -218,6 +238,7 @@ fn first<J: Job, const PROCESSES: u64>(stage: &mut Stage, meter: &mut Meter) -> 
 fn second<J: Job, const PROCESSES: u64>(stage: &mut Stage) -> Result<()> {
     stage.meet();
     let job = J::open(memory(stage)?)?;
+    job.warm()?;
     stage.meet();
     if PROCESSES == 2 {
         job.work(stage.amount / PROCESSES, 1)?;
@@ -228,6 +249,59 @@ fn second<J: Job, const PROCESSES: u64>(stage: &mut Stage) -> Result<()> {
 
 fn memory(stage: &Stage) -> Result<&Path> {
     stage.folder.parent().context("a sample's folder is in the run's folder")
+}
+
+/// Ours, looked up.
+struct OurGets {
+    table: Table<u64, Value>,
+    entries: u64,
+}
+
+impl Job for OurGets {
+    fn open(memory: &Path) -> Result<Self> {
+        let table: Table<u64, Value> = ours::open(memory, ours::TABLE)?;
+        let entries = table.len() as u64;
+        Ok(Self { table, entries })
+    }
+
+    fn warm(&self) -> Result<()> {
+        ensure!(self.table.iter()?.count() as u64 == self.entries, "all entries are there");
+        Ok(())
+    }
+
+    fn work(&self, count: u64, worker: u64) -> Result<()> {
+        known_keys(self.entries, count, worker).try_for_each(|key| {
+            let value = self.table.get(&key)?.context("an entry that was inserted is found")?;
+            check(key, bytes_of(&value))
+        })
+    }
+}
+
+/// Ours, inserted into.
+struct OurInserts(OurGets);
+
+impl Job for OurInserts {
+    fn open(memory: &Path) -> Result<Self> {
+        Ok(Self(OurGets::open(memory)?))
+    }
+
+    fn warm(&self) -> Result<()> {
+        self.0.warm()
+    }
+
+    fn work(&self, count: u64, worker: u64) -> Result<()> {
+        for key in new_keys(self.0.entries, count, worker) {
+            self.0.table.insert(&key, &value_of(key))?;
+        }
+        Ok(())
+    }
+
+    fn undo(&self, count: u64, workers: u64) -> Result<()> {
+        for key in (0..workers).flat_map(|worker| new_keys(self.0.entries, count, worker)) {
+            ensure!(self.0.table.remove(&key)? == Some(value_of(key)), "an inserted entry is there");
+        }
+        Ok(())
+    }
 }
 
 /// Lookups, so many in one view of the table.
@@ -241,6 +315,10 @@ impl<const A_VIEW: u64> Job for LmdbGets<A_VIEW> {
         let table = Lmdb::open::<true>(memory)?;
         let entries = table.len()?;
         Ok(Self { table, entries })
+    }
+
+    fn warm(&self) -> Result<()> {
+        self.table.touch()
     }
 
     fn work(&self, count: u64, worker: u64) -> Result<()> {
@@ -268,6 +346,10 @@ impl<const FAST: bool, const A_COMMIT: u64> Job for LmdbInserts<FAST, A_COMMIT> 
         let table = Lmdb::open::<FAST>(memory)?;
         let entries = table.len()?;
         Ok(Self { table, entries })
+    }
+
+    fn warm(&self) -> Result<()> {
+        self.table.touch()
     }
 
     fn work(&self, count: u64, worker: u64) -> Result<()> {

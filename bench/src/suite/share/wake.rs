@@ -18,10 +18,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{at_most, row_of_duos};
 use crate::harness::{Duo, Folder, Meter, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Target, Unit};
+use crate::ours::Values;
 use crate::rival::{Link, Packets, Ringfire, Shape, Sleep, check, fill, node, open, service_name};
 
 pub(super) const DUOS: &[Duo] = &[
     duo::<FutexWake, 0>(Role::Limit, "a word and futex(2)"),
+    duo::<Values<1>, 1>(Role::Ours, "mapwright"),
     duo::<EventCounter, 0>(Role::Rival, "eventfd"),
     duo::<Ringfire<1, Sleep>, 1>(Role::Rival, "ringfire, sleeping"),
     duo::<IceoryxEvent, 0>(Role::Rival, "iceoryx2, event"),
