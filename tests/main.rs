@@ -31,6 +31,7 @@ mod maps;
 mod memory;
 mod options;
 mod program;
+mod share;
 mod signals;
 mod support;
 mod truncation;
@@ -67,6 +68,9 @@ const SUITES: &[Suite] = &[
     kills::arrays::SUITE,
     kills::maps::SUITE,
     program::SUITE,
+    share::segments::SUITE,
+    share::hostile::SUITE,
+    share::storm::SUITE,
     bad_input::SUITE,
     bad_input::spans::SUITE,
 ];

@@ -20,12 +20,16 @@ pub(crate) const END: &str = "vm: failed programs: ";
 /// hundred times longer, and fewer threads meet than on real processors.
 const TRUNCATIONS: &str = "300";
 
+/// How many signals fall on processes that share memory: as above.
+const STORM: &str = "150";
+
 /// Folders that the script mounts something on, or that hold what it uses.
 const FOLDERS: [&str; 9] = ["bin", "dev", "disk", "etc", "modules", "proc", "sys", "tests", "tmp"];
 
 /// The disk is a real file system with fs-verity, so that the tests' files are not all in memory.
 const SCRIPT: &str = r#"#!/bin/busybox sh
 export PATH=/bin HOME=/tmp RUST_BACKTRACE=1 MAPWRIGHT_PATIENCE=10 MAPWRIGHT_TRUNCATIONS=COUNT
+export MAPWRIGHT_STORM=SIGNALS
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -75,7 +79,7 @@ pub(crate) fn memory_disk(
 
 fn script(arguments: &[String]) -> String {
     let quoted: Vec<_> = arguments.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-    let script = SCRIPT.replace("COUNT", TRUNCATIONS).replace("END", END);
+    let script = SCRIPT.replace("COUNT", TRUNCATIONS).replace("SIGNALS", STORM).replace("END", END);
     script.replace("ARGUMENTS", &quoted.join(" "))
 }
 
@@ -91,7 +95,7 @@ mod tests {
     fn arguments_reach_the_programs_as_they_were_typed() {
         let script = script(&["it's".to_owned(), "two words".to_owned()]);
         assert!(script.contains(r#""$program" 'it'\''s' 'two words' ||"#), "{script}");
-        assert!(script.contains("MAPWRIGHT_TRUNCATIONS=300\n"), "{script}");
+        assert!(script.contains("MAPWRIGHT_TRUNCATIONS=300\nexport MAPWRIGHT_STORM=150\n"), "{script}");
         assert!(script.contains("echo \"vm: failed programs: $failed\""), "{script}");
     }
 }

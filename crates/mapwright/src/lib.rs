@@ -57,6 +57,10 @@ pub mod guide {
     #[doc = include_str!("../guide/intent.md")]
     pub mod intent {}
 
+    #[cfg(feature = "share")]
+    #[doc = include_str!("../guide/processes.md")]
+    pub mod processes {}
+
     #[doc = include_str!("../guide/limits.md")]
     pub mod limits {}
 }

@@ -15,6 +15,8 @@ mod figure;
 mod lock;
 mod log;
 mod object;
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
 mod pool;
 mod queue;
 mod segment;
@@ -39,14 +41,16 @@ pub use log::{Log, LogError, LogOptions, LogReader, Record};
 pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
+pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
 pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
+pub use queue::{RecordReceiver, RecordSender, Records, RecordsOptions};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
     Sharing,
 };
 pub use snapshot::{
-    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotError, SnapshotOptions,
-    SnapshotWriter, WriterError,
+    Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotChange, SnapshotError,
+    SnapshotOptions, SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
 pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};

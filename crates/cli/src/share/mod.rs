@@ -1,10 +1,13 @@
 //! `mapwright share`: segments of memory between processes, seen from outside and used by hand.
 
+mod decode;
 mod draw;
 mod list;
+mod pipe;
 mod prune;
 mod seen;
 mod show;
+mod snapshot;
 mod watch;
 
 use std::path::PathBuf;
@@ -20,6 +23,8 @@ use crate::ui::Screen;
 Examples:
   mapwright share list                 which segments there are, and who uses them
   mapwright share show shop            who takes part, who died, what is in it and how it is
+  mapwright share snapshot shop prices what was published last, by the layout of its type
+  mapwright share recv shop events     print messages as they come
   mapwright share prune                remove the segments that nobody holds")]
 pub(crate) struct Args {
     /// The folder of the segments, instead of this user's own on shared memory.
@@ -43,6 +48,12 @@ enum Command {
     },
     /// Show one segment again and again.
     Watch(watch::Args),
+    /// Send messages into records or a log.
+    Send(pipe::Send),
+    /// Receive messages out of records, or read a log.
+    Recv(pipe::Receive),
+    /// Print the value of a snapshot, or publish one.
+    Snapshot(snapshot::Args),
     /// Remove the segments that nobody holds.
     Prune {
         /// Only these; all otherwise.
@@ -60,6 +71,9 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
         Command::List => list::run(&directory, args.json, screen),
         Command::Show { name } => show::run(&directory, name, args.json, screen),
         Command::Watch(watch) => watch::run(&directory, watch, args.json, screen),
+        Command::Send(send) => pipe::send(&directory, send),
+        Command::Recv(receive) => pipe::receive(&directory, receive),
+        Command::Snapshot(snapshot) => snapshot::run(&directory, snapshot, args.json, screen),
         Command::Prune { names } => prune::run(&directory, names, args.json, screen),
     }
 }

@@ -12,6 +12,7 @@ mod evict;
 mod generate;
 mod lock;
 mod progress;
+mod share;
 mod show;
 mod start;
 mod tour;

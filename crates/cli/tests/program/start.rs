@@ -14,7 +14,8 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every command that help lists.
-pub(crate) const COMMANDS: [&str; 8] = ["tour", "show", "warm", "evict", "lock", "cat", "bench", "doctor"];
+pub(crate) const COMMANDS: [&str; 9] =
+    ["tour", "show", "warm", "evict", "lock", "cat", "bench", "doctor", "share"];
 
 /// What the program did.
 pub(crate) struct Run {

@@ -179,8 +179,8 @@ impl<A: Access> Area<A> {
         let name = map.name();
         let (region, _lock) = map.into_region_and_lock();
         // A page of a huge page file may be missing even where the file cannot shrink: the pool was empty.
-        let lasting = region.unit() == page::size()
-            && region.origin().source.as_ref().is_some_and(|source| cannot_shrink(source));
+        let lasting =
+            region.unit() == page::size() && region.origin().source.as_ref().is_some_and(cannot_shrink);
         let patch = if lasting || region.len() == 0 { None } else { Some(watch(&region, &name)?) };
         let inner = Inner { patch, region: ManuallyDrop::new(region), epoch: fork::epoch() };
         Ok(Self { inner: Arc::new(inner), access: PhantomData })

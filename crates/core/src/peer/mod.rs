@@ -32,6 +32,7 @@ mod wait;
 mod word;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 
 /// A file that gets its name when it is whole.

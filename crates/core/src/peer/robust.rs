@@ -7,12 +7,13 @@
 //!              1: they are the holder's short identity, and the oracle knows whether it lives
 //!   0 to 28    0 for nobody
 //! ```
-//! The first kind needs a list of the kernel's that this thread can join ([`thread`]) and thread ids that mean
-//! the same to all; where either is missing, the second kind does the same a little later: a waiter asks the
-//! oracle now and then. Both kinds meet on one word. Thread ids end below 2^22, so the two are never mixed up.
+//! The first kind needs a list of the kernel's that this thread can join ([`thread`]) and thread ids that
+//! mean the same to all; where either is missing, the second kind does the same a little later: a waiter asks
+//! the oracle now and then. Both kinds meet on one word. Thread ids end below 2^22, so the two are never
+//! mixed up.
 //!
-//! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a peer
-//! that ignores locks tears values and breaks nothing.
+//! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a
+//! peer that ignores locks tears values and breaks nothing.
 //!
 //! # Kernel
 //! set_robust_list(2), as the kernel walks it when a thread ends, and futex(2).
@@ -36,11 +37,18 @@ const DIED: u32 = 1 << 30;
 const BY_IDENTITY: u32 = 1 << 29;
 const HOLDER: u32 = BY_IDENTITY | (BY_IDENTITY - 1);
 
-/// How often a taken word is looked at before sleeping: about as long as a wake-up takes.
+/// How often a taken word is looked at before sleeping, ever more rarely, so that the holder is not
+/// disturbed: in all about as long as a wake-up takes.
 #[cfg(not(any(loom, shuttle)))]
-const LOOKS: u32 = 200;
+const LOOKS: u32 = 10;
 #[cfg(any(loom, shuttle))]
 const LOOKS: u32 = 1;
+
+/// Two to this power is how often a processor relaxes between two looks at most.
+#[cfg(not(any(loom, shuttle)))]
+const LONGEST_PAUSE: u32 = 6;
+#[cfg(any(loom, shuttle))]
+const LONGEST_PAUSE: u32 = 0;
 
 /// A sleeper that has been passed over for so long asks for its turn.
 const PATIENCE: Duration = Duration::from_micros(500);
@@ -61,7 +69,8 @@ pub struct RobustWord {
     holder: Word64,
     /// Who died holding it last, for display.
     before: Word64,
-    previous: Word64,
+    /// The C library writes here where it links one of its own in front of this one; nobody reads it.
+    _previous: Word64,
     next: Word64,
     _rest: [Word64; 3],
 }
@@ -127,7 +136,8 @@ impl Placed<RobustWord> {
     pub fn acquire(&self, oracle: &dyn Oracle, until: Deadline) -> Acquired<'_> {
         let word: &RobustWord = self;
         if oracle.knows_thread_ids()
-            && let Some(Some(acquired)) = thread::with(|thread| word.acquire_by_kernel(thread, oracle, until))
+            && let Some(Some(acquired)) =
+                thread::with(|thread, block| word.acquire_by_kernel(thread, block, oracle, until))
         {
             return acquired;
         }
@@ -138,22 +148,24 @@ impl Placed<RobustWord> {
 
     /// Takes the word if it is free and this thread's list can be joined. What is answered by `None`,
     /// [`acquire`](Self::acquire) finds out.
-    #[inline]
+    #[inline(always)]
     pub fn acquire_at_once(&self, taker: Taker) -> Option<Held<'_>> {
         if !taker.by_kernel {
             return None;
         }
         let word: &RobustWord = self;
-        thread::with(|thread| {
-            if word.turn.is_asked() || !thread.begin(word) {
+        thread::with(|thread, block| {
+            if word.turn.is_asked() || !thread.begin(block, word) {
                 return None;
             }
             let first = word.word.compare_exchange(0, thread.id(), Ordering::Acquire, Ordering::Relaxed);
-            if first.is_ok() {
-                thread.link(word);
+            if first.is_err() {
+                thread.end();
+                return None;
             }
+            thread.link(block, word);
             thread.end();
-            first.is_ok().then(|| word.held(true, taker.me))
+            Some(word.held(thread.epoch(), true, taker.me))
         })
         .flatten()
     }
@@ -179,15 +191,16 @@ impl RobustWord {
     fn acquire_by_kernel(
         &self,
         thread: &thread::Thread,
+        block: &thread::Block,
         oracle: &dyn Oracle,
         until: Deadline,
     ) -> Option<Acquired<'_>> {
-        if !thread.begin(self) {
+        if !thread.begin(block, self) {
             return None;
         }
         let mine = thread.id();
         let seen = self.word.load(Ordering::Relaxed);
-        if seen & HOLDER == mine && thread.holds(self) {
+        if seen & HOLDER == mine && block.holds(self) {
             thread.end();
             return Some(Acquired::Deadlock);
         }
@@ -196,7 +209,7 @@ impl RobustWord {
             thread.end();
             return Some(Acquired::TimedOut);
         };
-        thread.link(self);
+        thread.link(block, self);
         thread.end();
         Some(self.acquired(true, died, oracle))
     }
@@ -205,14 +218,14 @@ impl RobustWord {
         if died {
             self.before.store(self.holder.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        let held = self.held(by_kernel, oracle.me().number());
+        let held = self.held(fork::Epoch::current(), by_kernel, oracle.me().number());
         if died { Acquired::Died(held) } else { Acquired::Clean(held) }
     }
 
     #[inline]
-    fn held(&self, by_kernel: bool, me: u64) -> Held<'_> {
+    fn held(&self, epoch: u64, by_kernel: bool, me: u64) -> Held<'_> {
         self.holder.store(me, Ordering::Relaxed);
-        let tag = fork::Epoch::current() << 1 | u64::from(by_kernel);
+        let tag = epoch << 1 | u64::from(by_kernel);
         Held { word: self, tag, _not_send: PhantomData }
     }
 
@@ -241,8 +254,10 @@ impl RobustWord {
                 continue;
             }
             if looks < LOOKS {
+                for _ in 0..1_u32 << looks.min(LONGEST_PAUSE) {
+                    relax();
+                }
                 looks += 1;
-                relax();
                 seen = self.word.load(Ordering::Relaxed);
                 continue;
             }
@@ -294,8 +309,8 @@ impl RobustWord {
         }
     }
 
-    pub(super) fn set_neighbours(&self, previous: usize, next: usize) {
-        self.previous.store(to_u64(previous), Ordering::Relaxed);
+    #[inline]
+    pub(super) fn set_next(&self, next: usize) {
         self.next.store(to_u64(next), Ordering::Relaxed);
     }
 
@@ -306,7 +321,7 @@ impl RobustWord {
     pub(super) unsafe fn set_next_at(address: usize, next: usize) {
         // SAFETY: by this function's contract.
         let word = unsafe { &*std::ptr::with_exposed_provenance::<Self>(address) };
-        word.next.store(to_u64(next), Ordering::Relaxed);
+        word.set_next(next);
     }
 }
 
@@ -358,15 +373,16 @@ impl Drop for Held<'_> {
             return self.word.let_go();
         }
         // Where a thread is ending, all that was on its list has been let go of already.
-        let _done = thread::with(|thread| {
+        let _done = thread::with(|thread, block| {
             thread.begin_release(self.word);
-            thread.unlink(self.word);
+            thread.unlink(block, self.word);
             self.word.let_go();
             thread.end();
         });
     }
 }
 
+#[inline]
 fn to_u64(address: usize) -> u64 {
     u64::try_from(address).unwrap_or(0)
 }
@@ -374,6 +390,6 @@ fn to_u64(address: usize) -> u64 {
 #[cfg(not(any(loom, shuttle)))]
 const _: () = {
     assert!(std::mem::offset_of!(RobustWord, word) == 0);
-    assert!(std::mem::offset_of!(RobustWord, previous) == 24);
+    assert!(std::mem::offset_of!(RobustWord, _previous) == 24);
     assert!(std::mem::offset_of!(RobustWord, next) == 32);
 };

@@ -284,6 +284,7 @@ fn to_u64(seat: usize) -> u64 {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use crate::peer::Area;

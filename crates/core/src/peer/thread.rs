@@ -1,15 +1,15 @@
 //! Each thread's list of lock words that the kernel lets go of when the thread dies.
 //!
-//! The kernel knows one list a thread, and the C library has registered its own. We join it: our nodes stand in
-//! front of it and point on to it.
+//! The kernel knows one list a thread, and the C library has registered its own. We join it: our nodes stand
+//! in front of it and point on to it.
 //!
 //! ```text
 //!   head (C library) ─▶ newest of ours ─▶ … ─▶ oldest of ours ─▶ head
 //! ```
 //! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is ever
-//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and a
-//! node is only joined while no robust mutex of the C library is on the list, so that all neighbours are known.
-//! (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
+//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and
+//! a node is only joined while no robust mutex of the C library is on the list, so that all neighbours are
+//! known. (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
 //!
 //! # Kernel
 //! get_robust_list(2). glibc registers a list for every thread, with the word 32 bytes before the node. musl
@@ -19,6 +19,7 @@
 #![allow(unsafe_code, reason = "the kernel's robust list; listed in docs/SOUNDNESS.md")]
 
 use std::cell::Cell;
+use std::mem::offset_of;
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence};
@@ -47,9 +48,9 @@ pub(super) struct Node {
 }
 
 /// Which words a thread has on its list, oldest first, for its own use and for whoever is about to unmap one.
-/// Blocks are never freed, only used again, so that they can be walked without a lock (a forked child would find
-/// it held).
-struct Block {
+/// Blocks are never freed, only used again, so that they can be walked without a lock (a forked child would
+/// find it held).
+pub(super) struct Block {
     next: AtomicPtr<Block>,
     in_use: AtomicBool,
     len: AtomicUsize,
@@ -60,27 +61,38 @@ static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
 
 /// What a thread knows of itself.
 pub(super) struct Thread {
-    /// Null where the kernel's list is of no use here.
+    /// The epoch in which all this is true; 0 where the kernel's list is of no use here.
+    ready: Cell<u64>,
+    /// The epoch in which this thread has looked.
+    epoch: Cell<u64>,
     head: Cell<*mut Head>,
     id: Cell<u32>,
-    epoch: Cell<u64>,
+    /// What stands first on the list, unless the C library has put one of its own there.
+    newest: Cell<*mut Node>,
     block: Cell<Option<&'static Block>>,
 }
 
 thread_local! {
     static THREAD: Thread = const {
-        Thread { head: Cell::new(ptr::null_mut()), id: Cell::new(0), epoch: Cell::new(0), block: Cell::new(None) }
+        Thread {
+            ready: Cell::new(0),
+            epoch: Cell::new(0),
+            head: Cell::new(ptr::null_mut()),
+            id: Cell::new(0),
+            newest: Cell::new(ptr::null_mut()),
+            block: Cell::new(None),
+        }
     };
 }
 
 /// Runs a function with this thread's list; `None` where it has none that a word could join.
 #[inline]
-pub(super) fn with<R>(work: impl FnOnce(&Thread) -> R) -> Option<R> {
+pub(super) fn with<R>(work: impl FnOnce(&Thread, &'static Block) -> R) -> Option<R> {
     let run = |thread: &Thread| {
-        if thread.epoch.get() != fork::Epoch::current() {
-            thread.set_up();
+        if thread.ready.get() != fork::Epoch::current() && !thread.set_up() {
+            return None;
         }
-        (!thread.head.get().is_null()).then(|| work(thread))
+        thread.block.get().map(|block| work(thread, block))
     };
     // Where the thread is ending, its list is done with.
     THREAD.try_with(run).ok().flatten()
@@ -91,8 +103,7 @@ pub(super) fn has_held_in(range: Range<usize>) -> bool {
     let mut next = BLOCKS.load(Ordering::Acquire);
     // SAFETY: blocks are never freed.
     while let Some(block) = unsafe { next.as_ref() } {
-        let len = block.len.load(Ordering::Acquire).min(MAX_HELD);
-        if block.held[..len].iter().any(|word| range.contains(&word.load(Ordering::Relaxed))) {
+        if block.held().iter().any(|word| range.contains(&word.load(Ordering::Relaxed))) {
             return true;
         }
         next = block.next.load(Ordering::Acquire);
@@ -101,20 +112,28 @@ pub(super) fn has_held_in(range: Range<usize>) -> bool {
 }
 
 impl Thread {
+    /// Finds out whether there is a list that a word could join.
     #[cold]
-    fn set_up(&self) {
+    fn set_up(&self) -> bool {
+        let epoch = fork::epoch_number();
+        if self.epoch.get() == epoch {
+            return false;
+        }
         // A child: its parent's words are not its own.
         if let Some(block) = self.block.get() {
             block.len.store(0, Ordering::Release);
         }
-        self.epoch.set(fork::epoch_number());
-        self.head.set(ptr::null_mut());
-        let Some(head) = kernel_list() else { return };
+        self.epoch.set(epoch);
+        self.ready.set(0);
+        let Some(head) = kernel_list() else { return false };
         if self.block.get().is_none() {
             self.block.set(Some(Block::take()));
         }
         self.id.set(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
         self.head.set(head);
+        self.newest.set(head.cast());
+        self.ready.set(epoch);
+        true
     }
 
     /// The thread's id, as lock words hold it.
@@ -123,30 +142,25 @@ impl Thread {
         self.id.get()
     }
 
-    /// Tells whether this thread holds a word already.
-    pub(super) fn holds(&self, word: &RobustWord) -> bool {
-        let address = ptr::from_ref(word).addr();
-        self.held().iter().any(|held| held.load(Ordering::Relaxed) == address)
+    /// The epoch in which this is this thread's list.
+    #[inline]
+    pub(super) fn epoch(&self) -> u64 {
+        self.ready.get()
     }
 
-    /// Says that a word is about to be taken or let go of: if the thread dies, the kernel looks at it. Refused
-    /// where the list has no room, or has neighbours that we do not know.
+    /// Says that a word is about to be taken: if the thread dies, the kernel looks at it. Refused where the
+    /// list has no room, or has neighbours that we do not know.
     #[inline]
-    pub(super) fn begin(&self, word: &RobustWord) -> bool {
-        let newest = self.held().last().map(|held| held.load(Ordering::Relaxed));
-        let first = self.first();
-        let known = match newest {
-            None => first == self.head.get().cast(),
-            Some(held) => first == node_at(held),
-        };
-        if !known || self.held().len() >= MAX_HELD {
+    pub(super) fn begin(&self, block: &Block, word: &RobustWord) -> bool {
+        let has_room = block.len.load(Ordering::Relaxed) < MAX_HELD;
+        if !has_room || self.first() != self.newest.get() {
             return false;
         }
         self.set_pending(node_of(word));
         true
     }
 
-    /// Says so of a word that is held, to let go of it.
+    /// Says that a word that is held is about to be let go of.
     #[inline]
     pub(super) fn begin_release(&self, word: &RobustWord) {
         self.set_pending(node_of(word));
@@ -160,71 +174,69 @@ impl Thread {
 
     /// Puts a word that was taken on the list.
     #[inline]
-    pub(super) fn link(&self, word: &RobustWord) {
-        let Some(block) = self.block.get() else { return };
-        let (node, first) = (node_of(word), self.first());
+    pub(super) fn link(&self, block: &Block, word: &RobustWord) {
+        let node = node_of(word);
+        let len = block.len.load(Ordering::Relaxed);
         // `begin` has seen that there is room.
-        let len = block.len.load(Ordering::Relaxed).min(MAX_HELD - 1);
-        block.held[len].store(ptr::from_ref(word).addr(), Ordering::Relaxed);
+        let Some(place) = block.held.get(len) else { return };
+        place.store(ptr::from_ref(word).addr(), Ordering::Relaxed);
         block.len.store(len + 1, Ordering::Release);
-        points::pass();
-        word.set_neighbours(self.head.get().expose_provenance(), first.expose_provenance());
+        // Nobody reads a node's way back: we know our neighbours, and the C library its own.
+        word.set_next(self.newest.get().expose_provenance());
         compiler_fence(Ordering::SeqCst);
         points::pass();
         self.set_first(node);
+        self.newest.set(node);
     }
 
     /// Takes a word from the list.
     #[inline]
-    pub(super) fn unlink(&self, word: &RobustWord) {
-        let Some(block) = self.block.get() else { return };
-        let address = ptr::from_ref(word).addr();
-        let held = self.held();
-        let is_newest = held.last().is_some_and(|newest| newest.load(Ordering::Relaxed) == address);
-        if !is_newest || self.first() != node_of(word) {
-            return self.unlink_from_within(word);
+    pub(super) fn unlink(&self, block: &Block, word: &RobustWord) {
+        let node = node_of(word);
+        let len = block.len.load(Ordering::Relaxed);
+        if self.newest.get() != node || self.first() != node {
+            return self.unlink_from_within(block, word);
         }
-        let len = held.len() - 1;
+        let next = self.node_before(block, len.wrapping_sub(1));
         points::pass();
-        self.set_first(self.node_before(len));
+        self.set_first(next);
+        self.newest.set(next);
         compiler_fence(Ordering::SeqCst);
-        block.len.store(len, Ordering::Release);
+        block.len.store(len.saturating_sub(1), Ordering::Release);
     }
 
     /// The same where something stands in front of it.
     #[cold]
-    fn unlink_from_within(&self, word: &RobustWord) {
-        let Some(block) = self.block.get() else { return };
+    fn unlink_from_within(&self, block: &Block, word: &RobustWord) {
         let address = ptr::from_ref(word).addr();
-        let held = self.held();
+        let held = block.held();
         let len = held.len();
         let Some(index) = held.iter().rposition(|held| held.load(Ordering::Relaxed) == address) else {
             return;
         };
-        let next = self.node_before(index);
+        let next = self.node_before(block, index);
         points::pass();
         match held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed)) {
-            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an atomic's.
+            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an
+            // atomic's.
             Some(newer) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
-            None => self.skip(node_of(word), next),
+            None => {
+                self.skip(node_of(word), next);
+                self.newest.set(next);
+            }
         }
         compiler_fence(Ordering::SeqCst);
         for (target, source) in (index..len - 1).zip(index + 1..) {
-            block.held[target].store(block.held[source].load(Ordering::Relaxed), Ordering::Relaxed);
+            held[target].store(held[source].load(Ordering::Relaxed), Ordering::Relaxed);
         }
         block.len.store(len - 1, Ordering::Release);
     }
 
     /// What the node of the word of that index points to: the next older one, or the head.
     #[inline]
-    fn node_before(&self, index: usize) -> *mut Node {
-        let older = index.checked_sub(1).and_then(|older| self.held().get(older));
+    fn node_before(&self, block: &Block, index: usize) -> *mut Node {
+        let older = index.checked_sub(1).and_then(|older| block.held.get(older));
         older.map_or(self.head.get().cast(), |older| node_at(older.load(Ordering::Relaxed)))
-    }
-
-    #[inline]
-    fn held(&self) -> &'static [AtomicUsize] {
-        self.block.get().map_or(&[], |block| &block.held[..block.len.load(Ordering::Relaxed).min(MAX_HELD)])
     }
 
     /// Makes whatever points to our newest node point past it: the head, or a mutex of the C library that was
@@ -234,12 +246,12 @@ impl Thread {
         const LIMIT: usize = 2048;
         let mut at = self.head.get().cast::<Node>();
         for _ in 0..LIMIT {
-            // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them mapped
-            // for as long as they are on its list. (A head begins with its `next`.)
-            let following = unsafe { ptr::read_volatile(&raw const (*at).next) };
+            // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them
+            // mapped for as long as they are on its list. (A head begins with its `next`.)
+            let following = unsafe { ptr::read_volatile(next_of(at)) };
             if following == node {
                 // SAFETY: as above; the list belongs to this thread.
-                unsafe { ptr::write_volatile(&raw mut (*at).next, next) };
+                unsafe { ptr::write_volatile(next_of(at), next) };
                 return;
             }
             at = following;
@@ -249,36 +261,37 @@ impl Thread {
     #[inline]
     fn first(&self) -> *mut Node {
         // SAFETY: the C library's head of this thread, which lives as long as the thread.
-        unsafe { ptr::read_volatile(&raw const (*self.head.get()).next) }
+        unsafe { ptr::read_volatile(next_of(self.head.get().cast())) }
     }
 
     #[inline]
     fn set_first(&self, node: *mut Node) {
         // SAFETY: as in `first`; only this thread and the kernel, after its death, use it.
-        unsafe { ptr::write_volatile(&raw mut (*self.head.get()).next, node) };
+        unsafe { ptr::write_volatile(next_of(self.head.get().cast()), node) };
     }
 
     #[inline]
     fn set_pending(&self, node: *mut Node) {
         points::pass();
         compiler_fence(Ordering::SeqCst);
+        let pending = self.head.get().wrapping_byte_add(offset_of!(Head, pending)).cast();
         // SAFETY: as in `set_first`.
-        unsafe { ptr::write_volatile(&raw mut (*self.head.get()).pending, node) };
+        unsafe { ptr::write_volatile(pending, node) };
         compiler_fence(Ordering::SeqCst);
     }
 }
 
 impl Drop for Thread {
-    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk over
-    /// nodes that others may have overwritten while this process lives on.
+    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk
+    /// over nodes that others may have overwritten while this process lives on.
     fn drop(&mut self) {
         let Some(block) = self.block.get() else { return };
-        if self.epoch.get() == fork::Epoch::current() && !self.head.get().is_null() {
-            while let Some(word) = self.held().last().map(|held| held.load(Ordering::Relaxed)) {
+        if self.ready.get() == fork::Epoch::current() {
+            while let Some(word) = block.held().last().map(|held| held.load(Ordering::Relaxed)) {
                 // SAFETY: a word on the list stays mapped.
                 let word = unsafe { &*ptr::with_exposed_provenance::<RobustWord>(word) };
                 self.begin_release(word);
-                self.unlink(word);
+                self.unlink(block, word);
                 word.die(self.id());
                 self.end();
             }
@@ -289,6 +302,17 @@ impl Drop for Thread {
 }
 
 impl Block {
+    fn held(&self) -> &[AtomicUsize] {
+        let len = self.len.load(Ordering::Acquire).min(MAX_HELD);
+        &self.held[..len]
+    }
+
+    /// Tells whether its thread holds a word already.
+    pub(super) fn holds(&self, word: &RobustWord) -> bool {
+        let address = ptr::from_ref(word).addr();
+        self.held().iter().any(|held| held.load(Ordering::Relaxed) == address)
+    }
+
     /// Returns one that no thread uses.
     fn take() -> &'static Self {
         let mut next = BLOCKS.load(Ordering::Acquire);
@@ -317,10 +341,17 @@ impl Block {
     }
 }
 
+/// A node, and the head too, begin with what comes next.
+const fn next_of(node: *mut Node) -> *mut *mut Node {
+    node.cast()
+}
+
+#[inline]
 fn node_of(word: &RobustWord) -> *mut Node {
     node_at(ptr::from_ref(word).expose_provenance())
 }
 
+#[inline]
 fn node_at(word: usize) -> *mut Node {
     ptr::with_exposed_provenance_mut(word + WORD_TO_NODE.unsigned_abs())
 }
@@ -337,7 +368,8 @@ fn kernel_list() -> Option<*mut Head> {
     if asked != 0 || len != size_of::<Head>() || head.is_null() {
         return None;
     }
+    let offset = head.wrapping_byte_add(offset_of!(Head, offset)).cast::<isize>();
     // SAFETY: what is registered for this thread is a head, and stays one while the thread lives.
-    let offset = unsafe { ptr::read_volatile(&raw const (*head).offset) };
+    let offset = unsafe { ptr::read_volatile(offset) };
     (offset == -WORD_TO_NODE).then_some(head)
 }

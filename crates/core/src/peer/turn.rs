@@ -1,8 +1,9 @@
 //! Giving way: a hint by which whoever has waited for long goes first.
 //!
-//! A lock is taken fastest by whoever has it in its cache: the one that has just let go of it. So that others get
-//! their turn, one that was passed over says so here, and newcomers wait for it: a millisecond at most, after
-//! which they take the word away and go on. It decides nothing: a death or a stray value costs that millisecond.
+//! A lock is taken fastest by whoever has it in its cache: the one that has just let go of it. So that others
+//! get their turn, one that was passed over says so here, and newcomers wait for it: a millisecond at most,
+//! after which they take the word away and go on. It decides nothing: a death or a stray value costs that
+//! millisecond.
 
 use std::time::Duration;
 
@@ -90,6 +91,7 @@ impl Turn {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

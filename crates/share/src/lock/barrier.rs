@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   line 0   state · who died · bell
-//!            state: bits 0 to 19 changes · 20 to 39 generation · 40 to 51 resets · 52 to 63 the place of a dead
-//!            member, counted from 1; 0 where the barrier is whole
+//!            state: bits 0 to 19 changes · 20 to 39 generation · 40 to 51 resets · 52 to 63 the place of a
+//!            dead member, counted from 1; 0 where the barrier is whole
 //!   then     a line for each place: its member's identity · where it has arrived
 //! ```
-//! A generation is over when every place has arrived at it, which anybody can see; and it *is* over for all in
-//! the instant in which one exchange of the state says so. A death breaks it by an exchange of the same word. So
-//! each generation ends in one way for all its members, whoever is killed.
+//! A generation is over when every place has arrived at it, which anybody can see; and it *is* over for all
+//! in the instant in which one exchange of the state says so. A death breaks it by an exchange of the same
+//! word. So each generation ends in one way for all its members, whoever is killed.
 
 use std::sync::Arc;
 
@@ -119,18 +119,32 @@ impl BarrierOptions {
 
 /// A place where a fixed number of members wait for each other.
 ///
-/// Threads of any process [`join`](Self::join) it; who joins takes one of its places, for as long as it keeps the
-/// [`Member`]. Each generation ends when all places have arrived: an empty one is waited for until somebody has
-/// joined and arrived there.
+/// Threads of any process [`join`](Self::join) it; who joins takes one of its places, for as long as it keeps
+/// the [`Member`]. Each generation ends when all places have arrived: an empty one is waited for until
+/// somebody has joined and arrived there.
 ///
 /// # Death
 /// | killed | others get |
 /// |---|---|
-/// | a member that has not arrived, at any instant | [`BarrierError::Broken`], all of them, until [`reset`](Self::reset) |
-/// | a member that has arrived | their way, where all others arrive before somebody notices; else `Broken`, all of them |
+/// | a member that has not arrived | [`BarrierError::Broken`], all of them, until [`reset`](Self::reset) |
+/// | a member that has arrived | their way, if all arrive before anybody notices; else `Broken`, all of them |
 /// | one that resets, on the way | `Broken` still, until somebody else resets |
 ///
 /// That a generation ended by `Broken` for one of its members and well for another never happens.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Arrival, Barrier, BarrierOptions, Segment};
+/// let segment = Segment::anonymous("race").with::<Barrier>("start", BarrierOptions::new(2)).create()?;
+/// let start: Barrier = segment.get("start")?;
+/// let meet = || start.join()?.wait();
+/// let both = std::thread::scope(|scope| {
+///     let other = scope.spawn(meet);
+///     [meet(), other.join().expect("it does not panic")]
+/// });
+/// assert!(both.contains(&Ok(Arrival::Leader)) && both.contains(&Ok(Arrival::Follower)));
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Barrier {
     head: Placed<Head>,
@@ -171,8 +185,8 @@ impl Barrier {
         }
     }
 
-    /// Makes a broken barrier whole: the places of the dead are free, and nobody has arrived. Returns whether it
-    /// was broken.
+    /// Makes a broken barrier whole: the places of the dead are free, and nobody has arrived. Returns whether
+    /// it was broken.
     ///
     /// # Errors
     /// [`BarrierError::Fault`].

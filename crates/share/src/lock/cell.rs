@@ -3,9 +3,9 @@
 //! ```text
 //!   current: 0 or 1 ─┐      copy 0: words      copy 1: words
 //! ```
-//! A store fills the copy that is not current, then makes it so with one store of one word. Whoever is killed on
-//! the way leaves the value of the last store that was finished. Writers exclude each other, and readers exclude
-//! writers: that is the lock's business.
+//! A store fills the copy that is not current, then makes it so with one store of one word. Whoever is killed
+//! on the way leaves the value of the last store that was finished. Writers exclude each other, and readers
+//! exclude writers: that is the lock's business.
 
 use std::marker::PhantomData;
 

@@ -3,9 +3,10 @@
 //! ```text
 //!   word   bit 0: somebody listens · bits 1 to 31: how many notifications were heard
 //! ```
-//! There is no lock and no list in it, so a death leaves nothing to repair. What a death can do is to swallow a
-//! wake-up: the one that [`notify_one`](Condvar::notify_one) has woken is killed before it does anything. So the
-//! others look at the count every 100 ms, and one that has missed a notification goes to see for itself.
+//! There is no lock and no list in it, so a death leaves nothing to repair. What a death can do is to swallow
+//! a wake-up: the one that [`notify_one`](Condvar::notify_one) has woken is killed before it does anything.
+//! So the others look at the count every 100 ms, and one that has missed a notification goes to see for
+//! itself.
 
 use mapwright_core::peer::{Deadline, Ordering, Placed, Shared, Word32, relax, wait, wake};
 use mapwright_core::{Plain, Result};
@@ -30,20 +31,41 @@ pub(super) struct Head {
 /// Where those sleep who wait for a mutex's value to become something.
 ///
 /// # Caveats
-/// - What is waited for is part of the mutex's value, and changed under the mutex. Then no notification is lost.
+/// - What is waited for is part of the mutex's value, and changed under the mutex. Then no notification is
+///   lost.
 /// - A waiter may come back for no reason. Wait in a loop, or by [`wait_while`](Self::wait_while).
 /// - [`notify_one`](Self::notify_one) wakes one now; the others that waited come back by themselves within
-///   100 ms, as if for no reason. That is the price for this: *no notification is lost by the death of the one
-///   that it woke*, whenever it is killed.
+///   100 ms, as if for no reason. That is the price for this: *no notification is lost by the death of the
+///   one that it woke*, whenever it is killed.
 ///
 /// # Death
 /// | killed | what others see |
 /// |---|---|
 /// | a waiter, asleep or just woken | nothing; a wake-up it swallowed comes to the others within 100 ms |
-/// | a waiter that has the mutex again, or a notifier that has it | [`LockError::OwnerDied`], to a waiter within 100 ms |
+/// | one that has the mutex, waiter or notifier | [`LockError::OwnerDied`], to a waiter within 100 ms |
 /// | a notifier between counting and waking | its notification within 100 ms |
 ///
 /// Waiters come back within 100 ms of a repair of the mutex too: it may have changed the value.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Condvar, Deadline, Mutex, Segment};
+/// let segment = Segment::anonymous("jobs")
+///     .with::<Mutex<u64>>("open", 0)
+///     .with::<Condvar>("more", ())
+///     .create()?;
+/// let (open, more): (Mutex<u64>, Condvar) = (segment.get("open")?, segment.get("more")?);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         open.lock().expect("nobody dies here").store(1);
+///         more.notify_one();
+///     });
+///     let guard = open.lock().expect("nobody dies here");
+///     let mut guard = more.wait_while(guard, Deadline::never(), |open| *open == 0).expect("nor here");
+///     guard.update(|open| *open -= 1);
+/// });
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Condvar {
     head: Placed<Head>,
@@ -120,8 +142,8 @@ impl Condvar {
             let heard = seen.wrapping_add(HEARD);
             match self.head.word.compare_exchange(seen, heard, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if wake(&self.head.word, 1) > 0 => return,
-                // Nobody slept: whoever is about to sees the change. If nobody has marked it since, the mark is
-                // taken away, aloud, because one may have lain down in this very moment.
+                // Nobody slept: whoever is about to sees the change. If nobody has marked it since, the mark
+                // is taken away, aloud, because one may have lain down in this very moment.
                 Ok(_) => return self.take_mark(heard),
                 Err(now) => seen = now,
             }

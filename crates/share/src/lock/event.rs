@@ -37,9 +37,9 @@ pub enum EventOptions {
 
 /// Something that happens, and that others wait for.
 ///
-/// Of a manual event [`set`](Self::set) lets all through who wait at that moment, even if it is reset at once.
-/// Of an automatic one each `set` lets one through, now or later; setting it twice before somebody came is
-/// setting it once.
+/// Of a manual event [`set`](Self::set) lets all through who wait at that moment, even if it is reset at
+/// once. Of an automatic one each `set` lets one through, now or later; setting it twice before somebody came
+/// is setting it once.
 ///
 /// # Death
 /// | killed | leaves |
@@ -48,6 +48,18 @@ pub enum EventOptions {
 /// | a waiter, just let through by an automatic event | the event reset: that `set` was the dead one's |
 /// | one that sets, before the word changed | nothing |
 /// | one that sets, before it woke anybody | the event set: those asleep see it within 100 ms |
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Event, EventOptions, Segment};
+/// let segment = Segment::anonymous("doors").with::<Event>("open", EventOptions::Manual).create()?;
+/// let open: Event = segment.get("open")?;
+/// assert!(open.try_wait().is_err());
+/// open.set()?;
+/// open.wait()?;
+/// assert_eq!(open.reset(), Ok(true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Event {
     head: Placed<Head>,

@@ -37,7 +37,7 @@ fn me(seat: usize) -> Arc<dyn Oracle> {
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(2);
+    builder.preemption_bound = Some(3);
     builder.max_branches = 20_000;
     builder.check(model);
 }

@@ -1,12 +1,13 @@
 //! Locks whose holders may die.
 //!
-//! Each answers two questions for every instant of every operation: what is left when a process is killed just
-//! there, and who notices. What somebody holds is always named by a word that bears the holder's identity, put
-//! there by the same exchange that takes hold; so that a dead one's is known without a timeout, by anybody.
+//! Each answers two questions for every instant of every operation: what is left when a process is killed
+//! just there, and who notices. What somebody holds is always named by a word that bears the holder's
+//! identity, put there by the same exchange that takes hold; so that a dead one's is known without a timeout,
+//! by anybody.
 //!
 //! | object | what a death leaves | how it shows |
 //! |---|---|---|
-//! | [`Mutex`] | the last value that was stored whole | [`LockError::OwnerDied`](crate::LockError::OwnerDied) |
+//! | [`Mutex`] | the last value stored whole | [`LockError::OwnerDied`](crate::LockError::OwnerDied) |
 //! | [`RwLock`] | the same; a dead reader leaves nothing | the same, to readers too |
 //! | [`Condvar`] | nothing: at worst a wake-up that comes 100 ms late | by the mutex |
 //! | [`Semaphore`] | its permits, for whoever needs one next | [`Permit::before`] |
@@ -22,6 +23,7 @@ mod barrier;
 mod cell;
 mod condvar;
 mod event;
+#[cfg(test)]
 #[cfg(loom)]
 mod loom_tests;
 mod mutex;
@@ -29,7 +31,8 @@ mod once;
 mod readers;
 mod rwlock;
 mod semaphore;
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
+#[cfg(not(any(loom, shuttle)))]
 mod tests;
 mod waiting;
 

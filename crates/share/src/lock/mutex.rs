@@ -40,9 +40,9 @@ pub(super) struct Head {
 /// A value that one thread of one process at a time can use.
 ///
 /// # Caveats
-/// - Values are copied: [`load`](MutexGuard::load) takes one out, [`store`](MutexGuard::store) puts one in, whole.
-///   A holder that is killed leaves the value of its last finished `store`; several stores that belong together
-///   may be half done, which is why its death has to be answered.
+/// - Values are copied: [`load`](MutexGuard::load) takes one out, [`store`](MutexGuard::store) puts one in,
+///   whole. A holder that is killed leaves the value of its last finished `store`; several stores that belong
+///   together may be half done, which is why its death has to be answered.
 /// - A process that is stopped holds its locks. Deadlines are the remedy.
 ///
 /// # Death
@@ -52,10 +52,29 @@ pub(super) struct Head {
 /// | while holding it, at any instant | the value of the last finished `store` | [`LockError::OwnerDied`] |
 /// | between being told of a death and having repaired | the same, poisoned | [`LockError::Poisoned`] |
 ///
-/// Those who wait are woken by the kernel at once (where thread ids mean nothing between the processes, because
-/// they live in different pid namespaces, they ask every 100 ms).
+/// Those who wait are woken by the kernel at once (where thread ids mean nothing between the processes,
+/// because they live in different pid namespaces, they ask every 100 ms).
 ///
 /// A thread that has waited for half a millisecond goes before newcomers, so nobody starves.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{LockError, Mutex, Segment};
+/// let segment = Segment::anonymous("bank").with::<Mutex<[i64; 2]>>("accounts", [100, 0]).create()?;
+/// let accounts: Mutex<[i64; 2]> = segment.get("accounts")?;
+/// let mut guard = match accounts.lock() {
+///     Ok(guard) => guard,
+///     // Whoever died has stored both accounts, or neither.
+///     Err(LockError::OwnerDied(recovery)) => recovery.recover(),
+///     Err(error) => panic!("{error}"),
+/// };
+/// guard.update(|[from, to]| {
+///     *from -= 30;
+///     *to += 30;
+/// });
+/// assert_eq!(guard.load(), [70, 30]);
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Mutex<T: Plain> {
     head: Placed<Head>,
@@ -77,8 +96,8 @@ pub struct MutexGuard<'a, T: Plain> {
     _held: Held<'a>,
 }
 
-/// The lock, from a holder that died. The mutex is poisoned until the value is [repaired](Self::repair) or found
-/// to be [in order](Self::recover); dropping this leaves it so.
+/// The lock, from a holder that died. The mutex is poisoned until the value is [repaired](Self::repair) or
+/// found to be [in order](Self::recover); dropping this leaves it so.
 #[derive(Debug)]
 #[must_use = "dropped, it leaves the mutex poisoned"]
 pub struct MutexRecovery<'a, T: Plain> {
@@ -98,8 +117,8 @@ impl<T: Plain> Clone for Mutex<T> {
     }
 }
 
-/// How taking the word ended. Told apart from the answer, which is large: one that came out of memory would cost
-/// more than the lock itself.
+/// How taking the word ended. Told apart from the answer, which is large: one that came out of memory would
+/// cost more than the lock itself.
 #[derive(Clone, Copy)]
 enum Taken {
     Clean,

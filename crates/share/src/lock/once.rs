@@ -43,6 +43,18 @@ pub(super) struct Head {
 /// | after the word said done | nothing | [`Called::Already`]; those asleep wake within 100 ms |
 ///
 /// A run that panics is given up: the next caller runs it.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Called, Once, Segment};
+/// let segment = Segment::anonymous("cache").with::<Once>("filled", ()).create()?;
+/// let filled: Once = segment.get("filled")?;
+/// let mut runs = 0;
+/// assert_eq!(filled.call_once(|| runs += 1), Ok(Called::Ran));
+/// assert_eq!(filled.call_once(|| runs += 1), Ok(Called::Already));
+/// assert_eq!(runs, 1);
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Once {
     head: Placed<Head>,
@@ -66,8 +78,8 @@ impl Once {
         self.call_once_until(Deadline::never(), |_| run())
     }
 
-    /// As [`call_once`](Self::call_once), waiting for others until a deadline at most. The function is told who
-    /// has died running it before.
+    /// As [`call_once`](Self::call_once), waiting for others until a deadline at most. The function is told
+    /// who has died running it before.
     ///
     /// # Errors
     /// [`WaitError::TimedOut`] where somebody was still running it, [`WaitError::Fault`].

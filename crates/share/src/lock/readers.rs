@@ -4,9 +4,9 @@
 //!   gate    0 open · 1 poisoned by a death · 2 poisoned by a panic · else the writer's identity
 //!   slot    bits 16 to 63 the incarnation · bits 0 to 15 how many of that process's threads read
 //! ```
-//! A reader counts itself into its own slot, *then* looks at the gate; a writer closes the gate, *then* looks at
-//! the slots: at least one sees the other. (Both words are sequentially consistent, so the reader's exchange is
-//! all the fence it needs, and it writes no line that anybody else writes.)
+//! A reader counts itself into its own slot, *then* looks at the gate; a writer closes the gate, *then* looks
+//! at the slots: at least one sees the other. (Both words are sequentially consistent, so the reader's
+//! exchange is all the fence it needs, and it writes no line that anybody else writes.)
 
 use std::sync::Arc;
 
@@ -40,7 +40,8 @@ pub(super) struct Gate {
     opened: Bell,
     /// Rung when a reader leaves.
     left: Bell,
-    _rest: Word32,
+    /// Seats that have ever read, or could: behind them no slot is in use.
+    seats: Word32,
 }
 
 /// One participant's readers.
@@ -68,7 +69,10 @@ pub(super) struct Readers {
 impl Readers {
     /// `None` where there is no slot for this participant's seat.
     pub(super) fn new(gate: Placed<Gate>, slots: Placed<[Slot]>, oracle: Arc<dyn Oracle>) -> Option<Self> {
-        let mine = slots.one(oracle.me().seat())?;
+        let seat = oracle.me().seat();
+        let mine = slots.one(seat)?;
+        // Before the slot is ever used: a writer that misses this has closed the gate before.
+        gate.seats.fetch_max(u32::try_from(seat + 1).unwrap_or(u32::MAX), Ordering::SeqCst);
         Some(Self { gate, slots, mine, oracle })
     }
 
@@ -119,7 +123,8 @@ impl Readers {
         self.gate.left.ring();
     }
 
-    /// Begins to read, waiting for writers. `abandoned` tells of a closed gate whether nobody stands behind it.
+    /// Begins to read, waiting for writers. `abandoned` tells of a closed gate whether nobody stands behind
+    /// it.
     pub(super) fn enter_until(&self, until: Deadline, abandoned: impl Fn(u64) -> bool) -> Entry {
         let mine = token(self.oracle.me());
         let mut asked = false;
@@ -154,7 +159,8 @@ impl Readers {
     /// Waits until nobody reads any more; the gate is closed. `false` at the deadline.
     pub(super) fn wait_until_gone(&self, until: Deadline) -> bool {
         fence(Ordering::SeqCst);
-        self.slots.iter().enumerate().all(|(seat, slot)| {
+        let seats = usize::try_from(self.gate.seats.load(Ordering::SeqCst)).unwrap_or(usize::MAX);
+        self.slots.iter().enumerate().take(seats).all(|(seat, slot)| {
             let gone = || (slot.load(Ordering::SeqCst) & COUNT == 0).then_some(());
             let clear = || self.clear_dead(seat, slot);
             gone().is_some() || wait_for(&self.gate.left, until, gone, clear).is_some()

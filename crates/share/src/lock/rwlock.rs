@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use mapwright_core::peer::{
-    Acquired, Deadline, Held, Identity, Line, MAX_SEATS, Oracle, Ordering, Placed, RobustWord, Word64,
+    Acquired, Deadline, Held, Identity, Line, MAX_SEATS, Oracle, Ordering, Placed, RobustWord, Taker, Word64,
 };
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
@@ -62,15 +62,30 @@ impl<T> RwLockOptions<T> {
 /// |---|---|---|
 /// | a reader, at any instant | nothing: writers ask who lives, and clear its slot | the lock |
 /// | a writer before it had the lock, or once it let go | nothing | the lock |
-/// | a writer that had the lock or waited for readers | the value of the last finished `store` | [`LockError::OwnerDied`], once |
+/// | a writer with the lock, or that waits for readers | the last value stored | [`LockError::OwnerDied`], once |
 /// | one that was told so, before it repaired | the same, poisoned | [`LockError::Poisoned`] |
 ///
 /// Readers see a writer's death as well, and whoever comes first is given the lock to repair the value.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{RwLock, RwLockOptions, Segment};
+/// let segment =
+///     Segment::anonymous("routes").with::<RwLock<[u32; 4]>>("table", RwLockOptions::new([0; 4])).create()?;
+/// let table: RwLock<[u32; 4]> = segment.get("table")?;
+/// let mut writer = table.write().expect("no writer has died");
+/// writer.update(|routes| routes[2] = 7);
+/// let reader = writer.downgrade();
+/// assert_eq!(reader.load(), [0, 0, 7, 0]);
+/// assert!(table.try_read().is_ok() && table.try_write().is_err());
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RwLock<T: Plain> {
     writer: Placed<RobustWord>,
     readers: Readers,
     value: TwoCopies<T>,
+    taker: Taker,
 }
 
 /// The right to read; dropping it gives it back.
@@ -105,7 +120,12 @@ type Writing<'a, T> = Result<WriteGuard<'a, T>, LockError<WriteRecovery<'a, T>>>
 
 impl<T: Plain> Clone for RwLock<T> {
     fn clone(&self) -> Self {
-        Self { writer: self.writer.clone(), readers: self.readers.clone(), value: self.value.clone() }
+        Self {
+            writer: self.writer.clone(),
+            readers: self.readers.clone(),
+            value: self.value.clone(),
+            taker: self.taker,
+        }
     }
 }
 
@@ -119,8 +139,9 @@ impl<T: Plain> RwLock<T> {
         oracle: Arc<dyn Oracle>,
     ) -> Option<Self> {
         let value = TwoCopies::new(gate.part(|gate| &gate.current), copies);
+        let taker = Taker::new(&*oracle);
         let readers = Readers::new(gate, slots, oracle)?;
-        Some(Self { writer: writer.part(|line| &line.0), readers, value })
+        Some(Self { writer: writer.part(|line| &line.0), readers, value, taker })
     }
 
     /// Begins to read, however long that takes.
@@ -255,6 +276,9 @@ impl<T: Plain> RwLock<T> {
 
     fn take_word<G>(&self, until: Deadline) -> Result<Held<'_>, LockError<G>> {
         self.readers.gate.check()?;
+        if let Some(held) = self.writer.acquire_at_once(self.taker) {
+            return Ok(held);
+        }
         // Whether the last one died, the gate tells: one that has not closed it has changed nothing.
         match self.writer.acquire(&*self.readers.oracle, until) {
             Acquired::Clean(held) | Acquired::Died(held) => Ok(held),

@@ -4,10 +4,10 @@
 //!   line 0   bell · whose turn · how many were taken over from the dead
 //!   then     a word for each permit: 0, or the identity of the participant that holds it
 //! ```
-//! A permit *is* its word. It is taken by one exchange that names the holder, and given back by one store, so at
-//! each instant it is in exactly one place: free, or with somebody whose name it bears. There is nothing in
-//! transit, and no count that could disagree. The permits of the dead are those that bear a dead one's name, and
-//! are taken over, one exchange each, by whoever needs one.
+//! A permit *is* its word. It is taken by one exchange that names the holder, and given back by one store, so
+//! at each instant it is in exactly one place: free, or with somebody whose name it bears. There is nothing
+//! in transit, and no count that could disagree. The permits of the dead are those that bear a dead one's
+//! name, and are taken over, one exchange each, by whoever needs one.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -52,8 +52,8 @@ impl SemaphoreOptions {
 
 /// Permits that processes share.
 ///
-/// Whoever has a [`Permit`] gives it back by dropping it, or by dying. It cannot be given back by anybody else:
-/// to signal something, use an [`Event`](crate::Event).
+/// Whoever has a [`Permit`] gives it back by dropping it, or by dying. It cannot be given back by anybody
+/// else: to signal something, use an [`Event`](crate::Event).
 ///
 /// # Caveats
 /// - With very many permits nearly all of which are taken, finding a free one takes a look at each.
@@ -63,8 +63,21 @@ impl SemaphoreOptions {
 /// | killed | leaves | others get |
 /// |---|---|---|
 /// | before it has a permit, or after it was given back | nothing | |
-/// | with permits, at any instant | each with its name on it | that permit; [`Permit::before`] names the dead |
+/// | with permits, at any instant | each with its name on it | it; [`Permit::before`] names the dead |
 /// | between giving one back and waking others | a free permit | it, within 100 ms |
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Segment, Semaphore, SemaphoreOptions, WaitError};
+/// let segment =
+///     Segment::anonymous("printers").with::<Semaphore>("free", SemaphoreOptions::new(2)).create()?;
+/// let free: Semaphore = segment.get("free")?;
+/// let (one, other) = (free.try_acquire(), free.try_acquire());
+/// assert_eq!(free.try_acquire().err(), Some(WaitError::TimedOut));
+/// drop((one, other));
+/// assert_eq!(free.available(), 2);
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Semaphore {
     head: Placed<Head>,

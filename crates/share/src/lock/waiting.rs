@@ -25,8 +25,8 @@ pub(super) fn slice(until: Deadline) -> Deadline {
     until.earlier(Deadline::after(ASK_AFTER))
 }
 
-/// Waits until `look` has something, at most until a deadline. `ask` looks for the dead: it is called when there
-/// was nothing to see for a while, or no time to wait at all.
+/// Waits until `look` has something, at most until a deadline. `ask` looks for the dead: it is called when
+/// there was nothing to see for a while, or no time to wait at all.
 pub(super) fn wait_for<R>(
     bell: &Bell,
     until: Deadline,

@@ -58,6 +58,9 @@ use words::{Eyes, Found, Hand, count_of, parameters, room_of};
 /// # Caveats
 /// Records have an order, so a reader waits at one whose appender lives and has not finished it. That is as long as a
 /// copy takes, unless the appender was stopped in the middle. Nothing is ever taken out: full is the end.
+///
+/// A reader that does not take part in the segment cannot ask who lives: it waits at a dead one's record until
+/// somebody who does take part has read past it.
 #[derive(Clone)]
 pub struct Log {
     eyes: Eyes,

@@ -1,6 +1,6 @@
 //! States and answers of logs; a model; deaths at every step; real processes.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::time::Duration;
 

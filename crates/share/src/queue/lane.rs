@@ -7,10 +7,16 @@
 //! slot tells.
 
 use mapwright_core::Plain;
-use mapwright_core::peer::Ordering;
+use mapwright_core::peer::{Ordering, relax};
 
 use super::ring::{Ring, low};
 use crate::value;
+
+/// How often is looked for the next value before anything else is thought of: some ten microseconds.
+#[cfg(not(any(loom, shuttle)))]
+const LOOKS: u32 = 500;
+#[cfg(any(loom, shuttle))]
+const LOOKS: u32 = 0;
 
 /// The sender's side.
 #[derive(Debug)]
@@ -94,13 +100,19 @@ impl LaneReceiver {
         (word.load(Ordering::Acquire) == self.position.wrapping_add(1)).then(|| value::load(words))
     }
 
-    /// Fetches the lines of the next value while waiting for the first of them.
+    /// Looks for the next value a little while; what follows the first line of a long one is fetched meanwhile.
     #[inline]
-    pub(super) fn warm(&self, ring: &Ring) {
-        if let Some((_, words)) = ring.slot(self.position)
-            && let Some(word) = words.get(7)
-        {
-            word.load(Ordering::Relaxed);
+    pub(super) fn spin(&self, ring: &Ring) {
+        if let Some((word, words)) = ring.slot(self.position) {
+            let next = self.position.wrapping_add(1);
+            let second = words.get(7).unwrap_or(word);
+            for _ in 0..LOOKS {
+                second.load(Ordering::Relaxed);
+                if word.load(Ordering::Acquire) == next {
+                    break;
+                }
+                relax();
+            }
         }
     }
 

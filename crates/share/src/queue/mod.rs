@@ -24,6 +24,7 @@
 
 mod lane;
 mod receiver;
+pub(crate) mod records;
 mod ring;
 mod roles;
 mod sender;
@@ -31,13 +32,14 @@ mod slots;
 mod waiting;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
-mod tests;
+pub(crate) mod tests;
 
 use std::marker::PhantomData;
 
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
 pub use receiver::{Lease, Receiver};
+pub use records::{RecordReceiver, RecordSender, Records, RecordsOptions};
 pub use sender::Sender;
 
 use crate::figure::Figure;

@@ -69,6 +69,11 @@ impl<T: Plain> Receiver<T> {
     #[inline]
     pub fn receive_until(&mut self, until: Deadline) -> Result<T, ReceiveError> {
         self.ring.control.check()?;
+        if let Road::Lane(lane) = &self.road
+            && until != Deadline::now()
+        {
+            lane.spin(&self.ring);
+        }
         match self.take() {
             Some(value) => Ok(value),
             None => self.wait(until, Self::take),
@@ -147,10 +152,7 @@ impl<T: Plain> Receiver<T> {
     fn take(&mut self) -> Option<T> {
         let value = match &mut self.road {
             Road::Lane(lane) => {
-                let Some(value) = lane.peek(&self.ring) else {
-                    lane.warm(&self.ring);
-                    return None;
-                };
+                let value = lane.peek(&self.ring)?;
                 lane.advance();
                 lane.publish(&self.ring);
                 value
@@ -203,9 +205,14 @@ impl<T: Plain> Receiver<T> {
 
     #[cold]
     fn wait<R>(&mut self, until: Deadline, look: fn(&mut Self) -> Option<R>) -> Result<R, ReceiveError> {
-        let control = self.ring.control.clone();
-        look_until(self, &control.items, until, look, |receiver| receiver.slowly(look))?
-            .ok_or(ReceiveError::TimedOut)
+        look_until(
+            self,
+            |receiver| &receiver.ring.control.items,
+            until,
+            look,
+            |receiver| receiver.slowly(look),
+        )?
+        .ok_or(ReceiveError::TimedOut)
     }
 
     fn end(&mut self, hold: Option<Hold>, is_done: bool) -> Result<(), Fault> {

@@ -125,9 +125,8 @@ impl<T: Plain> Sender<T> {
 
     #[cold]
     fn wait(&mut self, value: &T, until: Deadline) -> Result<(), SendError> {
-        let control = self.ring.control.clone();
         let fast = |sender: &mut Self| sender.put(value).then_some(());
-        look_until(self, &control.room, until, fast, |sender| sender.put_slowly(value))?
+        look_until(self, |sender| &sender.ring.control.room, until, fast, |sender| sender.put_slowly(value))?
             .ok_or(SendError::TimedOut)
     }
 }

@@ -3,7 +3,7 @@
 mod model;
 #[cfg(feature = "crash-points")]
 mod processes;
-pub(super) mod rough;
+pub(in crate::queue) mod rough;
 mod states;
 
 #[cfg(feature = "crash-points")]

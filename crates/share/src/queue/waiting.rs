@@ -24,7 +24,7 @@ const ASK_AFTER: Duration = Duration::from_millis(100);
 /// errors end the wait.
 pub(super) fn look_until<C, R, E>(
     of: &mut C,
-    bell: &Bell,
+    bell: fn(&C) -> &Bell,
     until: Deadline,
     mut fast: impl FnMut(&mut C) -> Option<R>,
     mut slow: impl FnMut(&mut C) -> Result<Option<R>, E>,
@@ -50,12 +50,12 @@ pub(super) fn look_until<C, R, E>(
         if until.has_passed() {
             return Ok(None);
         }
-        let ticket = bell.listen();
+        let ticket = bell(of).listen();
         if let Some(found) = fast(of) {
             return Ok(Some(found));
         }
         let slice = Deadline::after(ASK_AFTER).earlier(until);
-        let _looked: Waited = bell.sleep(ticket, slice);
+        let _looked: Waited = bell(of).sleep(ticket, slice);
         // Woken, the item may be another's already: once more around.
         if let Some(found) = fast(of) {
             return Ok(Some(found));

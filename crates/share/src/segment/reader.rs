@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mapwright_core::peer::{Area, Identity, Oracle};
-use mapwright_core::{Error, MapOptions, ReadOnly, Result};
+use mapwright_core::{Error, ErrorKind, MapOptions, ReadOnly, Result};
 
 use super::attach::{damaged, is_outdated, read, refuse_what_is_in_the_way};
-use super::header::Contents;
+use super::header::{Contents, Entry};
 use super::name::{Directory, LONGEST, Name, quoted};
 use super::{demand, entry};
 use crate::object::{Object, Site};
+use crate::snapshot::SnapshotBytes;
 
 /// A segment, mapped for reading: for snapshots and logs, by whoever may read its file.
 ///
@@ -80,9 +81,27 @@ impl SegmentReader {
         let target = quoted(&self.path);
         let entry = entry(&self.contents.entries, name, &target)?;
         demand::<O>(entry, &target)?;
+        O::attach(&self.site(entry)?)
+    }
+
+    fn site(&self, entry: &Entry) -> Result<Site> {
         let room = (entry.offset, entry.len);
-        let site = Site::look(self.area.clone(), name, room, entry.parameters, Arc::new(Onlooker))?;
-        O::attach(&site)
+        Site::look(self.area.clone(), &entry.name, room, entry.parameters, Arc::new(Onlooker))
+    }
+
+    /// Returns a snapshot of whatever type as one of bytes, and the canonical text of its type's layout (`bytes`
+    /// where it is one of bytes).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn raw_snapshot(&self, name: &str) -> Result<(SnapshotBytes, String)> {
+        let target = quoted(&self.path);
+        let entry = entry(&self.contents.entries, name, &target)?;
+        if entry.kind != SnapshotBytes::KIND {
+            let why = format!("\"{name}\" is a {}, and a snapshot was asked for", entry.kind);
+            return Err(Error::new(ErrorKind::TypeMismatch, "use the segment", target, why));
+        }
+        Ok((SnapshotBytes::attach(&self.site(entry)?)?, entry.layout.clone()))
     }
 
     /// Returns the names and kinds of the objects.

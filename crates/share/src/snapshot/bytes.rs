@@ -7,11 +7,22 @@ use mapwright_core::peer::Deadline;
 
 use super::cells::{Hand, Shape, copy_to};
 use super::handle::{Handle, Pen};
-use super::{CELLS, SnapshotError, WriterError, shape};
+use super::{CELLS, SnapshotChange, SnapshotError, WriterError, shape};
 use crate::object::{Kind, Object, Plan, Site};
 
 /// The latest bytes that one process publishes, for all who want to know them: as [`Snapshot`](super::Snapshot),
 /// with values of any length up to a maximum. At first there are none.
+///
+/// ```
+/// use mapwright_share::{Segment, SnapshotBytes, SnapshotBytesOptions};
+/// let segment = Segment::anonymous("settings")
+///     .with::<SnapshotBytes>("toml", SnapshotBytesOptions::new(64 << 10))
+///     .create()?;
+/// let settings: SnapshotBytes = segment.get("toml")?;
+/// settings.writer()?.publish(b"limit = 100")?;
+/// assert_eq!(settings.read()?, b"limit = 100");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct SnapshotBytes {
     handle: Handle,
@@ -109,6 +120,13 @@ impl SnapshotBytes {
         self.handle.changed(since, until)
     }
 
+    /// Returns what is ready as soon as another version than that one is published, to be waited for among other
+    /// things.
+    #[must_use]
+    pub fn change_since(&self, version: u64) -> SnapshotChange {
+        SnapshotChange::new(self.handle.clone(), version)
+    }
+
     /// Becomes the writer, where there is none or it is dead.
     ///
     /// # Errors
@@ -125,12 +143,12 @@ impl SnapshotBytes {
         Ok(SnapshotBytesWriter { pen: self.handle.claim(until)?, snapshot: self.clone() })
     }
 
-    fn look(&self, target: &mut Vec<u8>) -> Result<u64, SnapshotError> {
-        let copied = self.handle.eyes.look(|words, len| {
-            target.resize(len, 0);
+    fn look(&self, target: &mut Vec<u8>) -> Option<u64> {
+        let eyes = &self.handle.eyes;
+        eyes.look(eyes.shape().data(), |words, len| {
+            target.resize(eyes.len(len), 0);
             copy_to(words, target);
-        })?;
-        Ok(copied.1)
+        })
     }
 }
 

@@ -33,6 +33,10 @@ pub(super) struct Shape {
     /// A power of two, so that any version is some cell's.
     cells: usize,
     bytes: usize,
+    /// Words of a value.
+    data: usize,
+    /// Words from one cell to the next.
+    stride: usize,
 }
 
 /// What is written beside the cells: by the writer when it begins and ends, and by those who wait.
@@ -47,11 +51,16 @@ pub(super) struct Door {
 
 impl Shape {
     pub(super) const fn new(cells: usize, bytes: usize) -> Self {
-        Self { cells, bytes }
+        let data = bytes.div_ceil(8);
+        Self { cells, bytes, data, stride: (data + TAIL).next_multiple_of(LINE) }
     }
 
     pub(super) const fn bytes(self) -> usize {
         self.bytes
+    }
+
+    pub(super) const fn data(self) -> usize {
+        self.data
     }
 
     pub(super) const fn parameters(self) -> Parameters {
@@ -62,38 +71,27 @@ impl Shape {
     pub(super) fn of(site: &Site) -> Result<Self> {
         let [cells, bytes, ..] = site.parameters();
         match (usize::try_from(cells), usize::try_from(bytes)) {
-            (Ok(cells), Ok(bytes)) if cells >= 3 && cells.is_power_of_two() => Ok(Self { cells, bytes }),
+            (Ok(cells), Ok(bytes)) if cells >= 3 && cells.is_power_of_two() => Ok(Self::new(cells, bytes)),
             _ => Err(site.damaged(format!("it cannot have {cells} cells of {bytes} bytes"))),
         }
     }
 
-    fn data(self) -> usize {
-        self.bytes.div_ceil(8)
-    }
-
-    /// Words from one cell to the next.
-    fn stride(self) -> usize {
-        (self.data() + TAIL).next_multiple_of(LINE)
-    }
-
     pub(super) fn room(self) -> Result<usize> {
-        // The stride itself must not overflow.
-        let word_count = if self.bytes > isize::MAX as usize / 2 { usize::MAX } else { self.stride() };
-        let per_cell = word_count.saturating_mul(8);
+        let per_cell = self.stride.saturating_mul(8);
         room("plan a snapshot in", &[(8, LINE), (size_of::<Line<Door>>(), 1), (per_cell, self.cells)])
     }
 
     /// Where a version's cell begins.
     fn start(self, version: u64) -> usize {
         let mask = self.cells as u64 - 1;
-        usize::try_from(version & mask).unwrap_or(0) * self.stride()
+        usize::try_from(version & mask).unwrap_or(0) * self.stride
     }
 }
 
 /// Looks at the cells; loads only.
 #[derive(Clone, Debug)]
 pub(super) struct Eyes {
-    published: Placed<[LookWord64]>,
+    published: Placed<LookWord64>,
     cells: Placed<[LookWord64]>,
     shape: Shape,
 }
@@ -110,7 +108,8 @@ pub(super) struct Hand {
 impl Eyes {
     pub(super) fn attach(site: &Site, shape: Shape) -> Result<Self> {
         let mut parts = site.parts();
-        let published = parts.look(LINE)?;
+        let line = parts.look(LINE)?;
+        let published = line.one(0).ok_or_else(|| site.damaged("it has no room"))?;
         parts.look(size_of::<Line<Door>>() / 8)?;
         let cells = parts.look(words(site, shape)?)?;
         Ok(Self { published, cells, shape })
@@ -127,36 +126,39 @@ impl Eyes {
 
     #[inline]
     pub(super) fn version(&self) -> u64 {
-        self.published.first().map_or(0, |word| word.load(Ordering::Acquire)) & VERSION
+        self.published.load(Ordering::Acquire) & VERSION
     }
 
-    /// Copies the published value once; `copy` is given its words and how many bytes of them mean something.
-    ///
-    /// # Errors
-    /// `Lapped`, `Damaged`, `Fault`; what was copied means nothing then.
-    #[inline]
-    pub(super) fn look<R>(
-        &self,
-        copy: impl FnOnce(&[LookWord64], usize) -> R,
-    ) -> Result<(R, u64), SnapshotError> {
+    /// Copies the published value once and returns its version; `copy` is given its `data` words, and the word that
+    /// says how many bytes of them mean something. `None` where that was in vain: [`why`](Self::why) knows.
+    //
+    // How many words there are is said by the caller, who may know it while the program is compiled.
+    #[inline(always)]
+    pub(super) fn look(&self, data: usize, copy: impl FnOnce(&[LookWord64], &LookWord64)) -> Option<u64> {
         let version = self.version();
-        let start = self.shape.start(version);
-        let data = self.shape.data();
-        let Some([words @ .., sequence, len]) = self.cells.get(start..start + data + TAIL) else {
-            return Err(SnapshotError::Damaged);
-        };
-        let len = usize::try_from(len.load(Ordering::Relaxed)).unwrap_or(usize::MAX).min(self.shape.bytes);
-        let result = copy(words, len);
+        let cell = self.cells.get(self.shape.start(version)..)?;
+        let [words @ .., sequence, len] = cell.get(..data + TAIL)? else { return None };
+        copy(words, len);
         fence(Ordering::Acquire);
-        let now = sequence.load(Ordering::Acquire);
-        self.published.check()?;
-        if now == version { Ok((result, version)) } else { Err(self.why(version)) }
+        (sequence.load(Ordering::Acquire) == version && self.published.check().is_ok()).then_some(version)
     }
 
-    /// The cell of a version is not written again before others were published.
+    /// Tells why a look was in vain.
     #[cold]
-    fn why(&self, version: u64) -> SnapshotError {
-        if self.version() == version { SnapshotError::Damaged } else { SnapshotError::Lapped }
+    pub(super) fn why(&self) -> SnapshotError {
+        if let Err(error) = self.check() {
+            return error;
+        }
+        let version = self.version();
+        let at = self.shape.start(version) + self.shape.data;
+        let holds = self.cells.get(at).is_some_and(|word| word.load(Ordering::Acquire) == version);
+        // The cell of a version is not written again before others were published.
+        if holds || self.version() != version { SnapshotError::Lapped } else { SnapshotError::Damaged }
+    }
+
+    /// Returns how many bytes of a value mean something: what its word says, or as many as there can be.
+    pub(super) fn len(&self, word: &LookWord64) -> usize {
+        usize::try_from(word.load(Ordering::Relaxed)).unwrap_or(usize::MAX).min(self.shape.bytes)
     }
 }
 
@@ -174,6 +176,10 @@ impl Hand {
         &self.door
     }
 
+    pub(super) fn bell(&self) -> Placed<Bell> {
+        self.door.part(|door| &door.published)
+    }
+
     /// Tells whether the memory is still the shared one.
     #[inline]
     pub(super) fn check(&self) -> Result<(), SnapshotError> {
@@ -187,8 +193,7 @@ impl Hand {
         let published = self.published.first().ok_or(SnapshotError::Damaged)?;
         let next = published.load(Ordering::Relaxed).wrapping_add(1) & VERSION;
         let start = self.shape.start(next);
-        let Some([words @ .., sequence, len]) = self.cells.get(start..start + self.shape.data() + TAIL)
-        else {
+        let Some([words @ .., sequence, len]) = self.cells.get(start..start + self.shape.data + TAIL) else {
             return Err(SnapshotError::Damaged);
         };
         // Release, so that whoever sees this sees also what was published before it.
@@ -204,7 +209,7 @@ impl Hand {
 
     /// Fills the first cell. Only where nobody else can see it.
     pub(super) fn fill(&self, bytes: &[u8]) {
-        if let Some([words @ .., _, len]) = self.cells.get(..self.shape.data() + TAIL) {
+        if let Some([words @ .., _, len]) = self.cells.get(..self.shape.data + TAIL) {
             copy_in(words, bytes);
             len.store(bytes.len() as u64, Ordering::Relaxed);
         }
@@ -213,7 +218,7 @@ impl Hand {
 
 fn words(site: &Site, shape: Shape) -> Result<usize> {
     match shape.room() {
-        Ok(room) if room <= site.len() => Ok(shape.stride() * shape.cells),
+        Ok(room) if room <= site.len() => Ok(shape.stride * shape.cells),
         _ => Err(site.damaged(format!("its cells of {} bytes are not in its room", shape.bytes))),
     }
 }
@@ -228,8 +233,8 @@ pub(super) fn copy_to(words: &[LookWord64], target: &mut [u8]) {
 pub(super) fn model(cells: usize, bytes: usize) -> (Hand, Eyes) {
     let shape = Shape::new(cells, bytes);
     let zeros = |count: usize| Placed::own_many((0..count).map(|_| Word64::new(0)).collect());
-    let (published, words) = (zeros(1), zeros(shape.stride() * cells));
-    let eyes = Eyes { published: published.look(), cells: words.look(), shape };
+    let (published, words) = (zeros(1), zeros(shape.stride * cells));
+    let eyes = Eyes { published: published.look().one(0).unwrap(), cells: words.look(), shape };
     (Hand { published, door: Placed::own(Line::default()), cells: words, shape }, eyes)
 }
 
@@ -239,7 +244,7 @@ impl Hand {
     pub(super) fn leave_unpublished(&self, bytes: &[u8]) {
         let next = self.published[0].load(Ordering::Relaxed) + 1;
         let start = self.shape.start(next);
-        let data = self.shape.data();
+        let data = self.shape.data;
         copy_in(&self.cells[start..start + data], bytes);
         self.cells[start + data].store(next, Ordering::Release);
     }

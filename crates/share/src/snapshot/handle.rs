@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mapwright_core::Result;
-use mapwright_core::peer::{Deadline, Oracle, Waited, Word32, relax, wait};
+use mapwright_core::peer::{Bell, Deadline, Oracle, Placed, Waited, Word32, relax, wait};
 
 use super::cells::{Eyes, Hand, Shape};
 use super::{SnapshotError, WriterError};
@@ -36,28 +36,40 @@ impl Handle {
     }
 
     /// Repeats a look until it succeeds, a few times or for as long as a deadline allows.
-    #[inline]
-    pub(super) fn read<R>(
+    #[inline(always)]
+    pub(super) fn read(
         &self,
         until: Option<Deadline>,
-        mut look: impl FnMut() -> Result<R, SnapshotError>,
-    ) -> Result<R, SnapshotError> {
+        mut look: impl FnMut() -> Option<u64>,
+    ) -> Result<u64, SnapshotError> {
         match look() {
-            Err(SnapshotError::Lapped) => {}
-            answer => return answer,
+            Some(version) => Ok(version),
+            None => self.read_again(until, look),
         }
+    }
+
+    #[cold]
+    fn read_again(
+        &self,
+        until: Option<Deadline>,
+        mut look: impl FnMut() -> Option<u64>,
+    ) -> Result<u64, SnapshotError> {
         let mut tries = 1;
         loop {
-            relax();
-            match look() {
-                Err(SnapshotError::Lapped) => tries += 1,
-                answer => return answer,
+            match self.eyes.why() {
+                SnapshotError::Lapped => {}
+                error => return Err(error),
             }
             match until {
                 None if tries >= TRIES => return Err(SnapshotError::Lapped),
                 Some(until) if until.has_passed() => return Err(SnapshotError::TimedOut),
                 _ => {}
             }
+            relax();
+            if let Some(version) = look() {
+                return Ok(version);
+            }
+            tries += 1;
         }
     }
 
@@ -87,6 +99,11 @@ impl Handle {
                 _ => {}
             }
         }
+    }
+
+    /// Returns the bell that rings for publications; one that never rings where the memory is mapped for reading.
+    pub(super) fn bell(&self) -> Placed<Bell> {
+        self.hand.as_ref().map_or_else(|| Placed::own(Bell::default()), Hand::bell)
     }
 
     pub(super) fn claim(&self, until: Deadline) -> Result<Pen, WriterError> {

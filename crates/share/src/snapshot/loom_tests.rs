@@ -13,7 +13,7 @@ fn explore(test: impl Fn() + Sync + Send + 'static) {
 
 fn look(eyes: &Eyes) -> Result<(u64, u64), SnapshotError> {
     let mut value = [0; 16];
-    let version = eyes.look(|words, _| copy_to(words, &mut value))?.1;
+    let version = eyes.look(2, |words, _| copy_to(words, &mut value)).ok_or_else(|| eyes.why())?;
     let [one, two] = [&value[..8], &value[8..]].map(|half| u64::from_ne_bytes(half.try_into().unwrap()));
     assert_eq!(one, two, "torn");
     Ok((version, one))

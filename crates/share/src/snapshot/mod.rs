@@ -18,6 +18,7 @@
 
 mod bytes;
 mod cells;
+mod change;
 mod error;
 mod handle;
 #[cfg(all(test, loom))]
@@ -32,10 +33,12 @@ use mapwright_core::peer::Deadline;
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
 pub use bytes::{SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter};
+pub use change::SnapshotChange;
 pub use error::{SnapshotError, WriterError};
 
 use crate::figure::Figure;
 use crate::object::{Kind, Object, Plan, Site};
+use crate::value::words_of;
 use cells::{Hand, Shape, copy_to};
 use handle::{Handle, Pen};
 
@@ -48,8 +51,24 @@ const CELLS: usize = 4;
 /// the writer's death; it is repeated only where four values (see [`SnapshotOptions::cells`]) were published
 /// during one copy. Values have a version that counts them; the initial one is 0.
 ///
+/// ```
+/// use mapwright_share::{Segment, Snapshot, SnapshotOptions};
+/// let segment = Segment::anonymous("weather")
+///     .with::<Snapshot<[f64; 3]>>("wind", SnapshotOptions::new([0.0; 3]))
+///     .create()?;
+/// let wind: Snapshot<[f64; 3]> = segment.get("wind")?;
+/// let mut writer = wind.writer()?;
+/// writer.publish(&[3.0, 4.0, 0.0])?;
+/// writer.update(|wind| wind[2] = -1.0)?;
+///
+/// // In any process:
+/// assert_eq!((wind.read()?, wind.version()), ([3.0, 4.0, -1.0], 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Caveats
-/// A value is copied, twice where it is read by value and is large: [`read_into`](Self::read_into) copies once.
+/// A large value is moved once more where it is returned, which can take longer than reading it (at 64 KiB several
+/// times as long): [`read_into`](Self::read_into) copies once.
 pub struct Snapshot<T> {
     handle: Handle,
     value: PhantomData<fn() -> T>,
@@ -102,7 +121,7 @@ impl<T: Plain> Snapshot<T> {
     /// gone.
     #[inline]
     pub fn read(&self) -> Result<T, SnapshotError> {
-        self.read_until(Deadline::never())
+        in_place(|target| self.read_into(target))
     }
 
     /// Returns the latest value, repeating only a few times where it is lapped.
@@ -111,7 +130,7 @@ impl<T: Plain> Snapshot<T> {
     /// [`SnapshotError::Lapped`] in addition to those of [`read`](Self::read).
     #[inline]
     pub fn try_read(&self) -> Result<T, SnapshotError> {
-        self.handle.read(None, || self.look())
+        in_place(|target| self.try_read_into(target))
     }
 
     /// Returns the latest value, repeating until a deadline where it is lapped.
@@ -120,7 +139,7 @@ impl<T: Plain> Snapshot<T> {
     /// [`SnapshotError::TimedOut`] in addition to those of [`read`](Self::read).
     #[inline]
     pub fn read_until(&self, until: Deadline) -> Result<T, SnapshotError> {
-        self.handle.read(Some(until), || self.look())
+        in_place(|target| self.handle.read(Some(until), || self.look_into(target)))
     }
 
     /// Copies the latest value into `target` and returns its version. Where it fails, `target` means nothing.
@@ -168,6 +187,13 @@ impl<T: Plain> Snapshot<T> {
         self.handle.changed(since, until)
     }
 
+    /// Returns what is ready as soon as another version than that one is published, to be waited for among other
+    /// things.
+    #[must_use]
+    pub fn change_since(&self, version: u64) -> SnapshotChange {
+        SnapshotChange::new(self.handle.clone(), version)
+    }
+
     /// Becomes the writer, where there is none or it is dead.
     ///
     /// # Errors
@@ -185,18 +211,22 @@ impl<T: Plain> Snapshot<T> {
         Ok(SnapshotWriter { pen: self.handle.claim(until)?, snapshot: self.clone() })
     }
 
-    #[inline]
-    fn look(&self) -> Result<T, SnapshotError> {
-        let mut value = T::new_zeroed();
-        self.look_into(&mut value)?;
-        Ok(value)
+    #[inline(always)]
+    fn look_into(&self, target: &mut T) -> Option<u64> {
+        self.handle.eyes.look(words_of::<T>(), |words, _| copy_to(words, target.as_mut_bytes()))
     }
+}
 
-    #[inline]
-    fn look_into(&self, target: &mut T) -> Result<u64, SnapshotError> {
-        let copied = self.handle.eyes.look(|words, _| copy_to(words, target.as_mut_bytes()))?;
-        Ok(copied.1)
+/// Reads a value where the caller wants to have it: moving it once more would cost as much as reading it.
+#[inline(always)]
+fn in_place<T: Plain>(read: impl FnOnce(&mut T) -> Result<u64, SnapshotError>) -> Result<T, SnapshotError> {
+    let mut result = Ok(T::new_zeroed());
+    if let Ok(target) = &mut result
+        && let Err(error) = read(target)
+    {
+        result = Err(error);
     }
+    result
 }
 
 impl<T: Plain> SnapshotWriter<T> {

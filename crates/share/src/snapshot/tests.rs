@@ -1,5 +1,7 @@
 //! States and answers of snapshots; deaths at every step; real processes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 use std::sync::atomic::{AtomicBool, Ordering as Order};
 use std::time::Duration;
 
@@ -101,6 +103,22 @@ fn whoever_waits_for_a_change_is_woken_by_it() {
         }
         assert_eq!(waits.join().unwrap(), 300);
     });
+}
+
+#[test]
+fn a_change_can_be_waited_for_among_other_things() {
+    let ground = ground();
+    let (here, there) = (ground.attach::<Snapshot<Numbers>>(), ground.attach::<Snapshot<Numbers>>());
+    let looks = Snapshot::<Numbers>::attach(&ground.look()).unwrap();
+    let (mut change, look) = (there.change_since(0), looks.change_since(0));
+    assert_eq!(crate::wait_any(&[&change, &look], Deadline::now()).unwrap(), None);
+    std::thread::scope(|scope| {
+        scope.spawn(|| here.writer().unwrap().publish(&[2; 5]).unwrap());
+        assert_eq!(crate::wait_any(&[&change], soon()).unwrap(), Some(0));
+        assert_eq!(crate::wait_any(&[&look], soon()).unwrap(), Some(0));
+    });
+    assert_eq!(change.seen(), 1);
+    assert_eq!(crate::wait_any(&[&change], Deadline::now()).unwrap(), None);
 }
 
 #[test]

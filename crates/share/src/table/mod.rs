@@ -56,6 +56,19 @@ use store::{Expected, Store};
 /// changes one that lies nearby, and takes the place of one that died over it at once. It waits as long as one
 /// takes that was stopped in the middle of it.
 ///
+/// ```
+/// use mapwright_share::{Segment, Table, TableOptions};
+/// let segment = Segment::anonymous("server")
+///     .with::<Table<[u8], u64>>("requests", TableOptions::new(10_000).key_bytes(40))
+///     .create()?;
+/// let requests: Table<[u8], u64> = segment.get("requests")?;
+/// requests.update(b"192.0.2.7", |count| Some(count.unwrap_or(0) + 1))?;
+/// requests.update(b"192.0.2.7", |count| Some(count.unwrap_or(0) + 1))?;
+/// assert_eq!(requests.get(b"192.0.2.7")?, Some(2));
+/// assert_eq!(requests.remove(b"192.0.2.7")?, Some(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Caveats
 /// A value of more than eight bytes takes its room twice. Keys are told apart by their bytes: 0.0 and -0.0 are two.
 pub struct Table<K: TableKey + ?Sized, V> {

@@ -122,6 +122,23 @@ fn coming_and_going_leaves_no_trace() {
     assert!(table.store.buckets.iter().all(|it| it.load(Ordering::Relaxed) == 0));
 }
 
+#[test]
+fn more_entries_than_can_be_counted_pass_a_bucket_and_leave_no_trace() {
+    let table =
+        Ground::new::<Table<u64, u64>>(&TableOptions::new(20_000).seed(5)).attach::<Table<u64, u64>>();
+    let home = |key: &u64| table.store.shape.probe(Key::hash(key, 5)).next();
+    let keys: Vec<u64> = (0u64..).filter(|key| home(key) == Some(3)).take(300).collect();
+    for key in &keys {
+        assert_eq!(table.insert(key, key), Ok(None));
+    }
+    assert_eq!(table.store.buckets[3].load(Ordering::Relaxed) >> 56, 255);
+    assert_counted(&table);
+    for key in &keys {
+        assert_eq!((table.get(key), table.remove(key)), (Ok(Some(*key)), Ok(Some(*key))));
+    }
+    assert!(table.store.buckets.iter().all(|it| it.load(Ordering::Relaxed) == 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

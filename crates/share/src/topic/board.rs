@@ -1,5 +1,6 @@
 //! A topic without its type: what lies where, and who asks.
 
+use std::fmt;
 use std::sync::Arc;
 
 use mapwright_core::peer::{Bell, Identity, Line, Oracle, Ordering, Placed, RobustWord, Shared, Word64};
@@ -28,8 +29,14 @@ pub(super) struct Head {
     had_publisher: Line<Word64>,
 }
 
+impl Head {
+    pub(super) fn ready_bell(&self) -> &Bell {
+        &self.ready
+    }
+}
+
 /// What a topic is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Board {
     pub(super) head: Placed<Head>,
     pub(super) lock: Placed<RobustWord>,
@@ -38,6 +45,12 @@ pub(super) struct Board {
     pub(super) publishers: Placed<[Line<Word64>]>,
     pub(super) ring: Ring,
     oracle: Arc<dyn Oracle>,
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").field("ring", &self.ring).finish_non_exhaustive()
+    }
 }
 
 impl Board {

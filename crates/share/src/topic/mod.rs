@@ -53,6 +53,23 @@ use crate::value::words_of;
 /// Publishing costs the same for one reader and for hundreds. Readers that join late can begin with what is still
 /// in the ring, and each says what becomes of messages that it is too slow for ([`Policy`]).
 ///
+/// ```
+/// use mapwright_share::{Policy, ReceiveError, Segment, Start, Topic, TopicOptions};
+/// let segment =
+///     Segment::anonymous("prices").with::<Topic<f64>>("gold", TopicOptions::new(1024)).create()?;
+/// let gold: Topic<f64> = segment.get("gold")?;
+/// let mut publisher = gold.publisher()?;
+/// let mut careful = gold.subscribe(Policy::Block, Start::Newest)?;
+/// for price in [1931.5, 1931.75] {
+///     publisher.publish(&price)?;
+/// }
+/// let mut late = gold.subscribe(Policy::DropOldest, Start::Back(1))?;
+/// assert_eq!((careful.receive()?, careful.receive()?), (1931.5, 1931.75));
+/// assert_eq!(late.receive()?, 1931.75);
+/// assert_eq!(late.try_receive(), Err(ReceiveError::Empty));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Caveats
 /// A reader that blocks publishers and neither reads nor dies blocks them for ever: give `publish_until` a
 /// deadline. A publisher that is stopped (not killed) in the middle of a message holds readers up at that

@@ -177,10 +177,7 @@ impl<T: Plain> Publisher<T> {
     /// Spins until a reader has moved on; says whether it has.
     fn has_moved(&self, reader: usize, cursor: u64) -> bool {
         let Some(reader) = self.board.readers.get(reader) else { return false };
-        (0..spin::looks()).any(|_| {
-            relax();
-            reader.cursor.load(Ordering::Relaxed) != cursor
-        })
+        spin::look(|| (reader.cursor.load(Ordering::Relaxed) != cursor).then_some(())).is_some()
     }
 }
 

@@ -9,8 +9,10 @@
 //! publisher among several takes the owner word by one exchange, which claims the slot and names the claimer, so
 //! that what a dead one left is settled at once, by whoever comes by.
 
+use std::fmt;
+
 use mapwright_core::Plain;
-use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, fence, relax};
+use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, fence};
 
 use crate::spin;
 use crate::value;
@@ -49,7 +51,7 @@ pub(super) enum Claim {
 }
 
 /// The slots.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Ring {
     words: Placed<[Word64]>,
     mask: u64,
@@ -151,14 +153,14 @@ impl Ring {
     #[cold]
     fn contended(&self, position: u64, owner: u64, oracle: &dyn Oracle) -> Claim {
         let slot = self.slot(position);
-        for _ in 0..spin::looks() {
+        let changed = spin::look(|| {
             if is_claimed(slot[0].load(Ordering::Acquire), position) {
-                return Claim::Taken;
+                return Some(Claim::Taken);
             }
-            if slot[1].load(Ordering::Relaxed) != owner {
-                return Claim::Again;
-            }
-            relax();
+            (slot[1].load(Ordering::Relaxed) != owner).then_some(Claim::Again)
+        });
+        if let Some(claim) = changed {
+            return claim;
         }
         match Identity::from_number(owner) {
             Some(who) if oracle.is_alive(who) => Claim::Contended,
@@ -196,6 +198,12 @@ impl Ring {
             owner.store(0, Ordering::Release);
         }
         taken
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use mapwright_core::peer::{Deadline, Ordering, Waited, relax};
+use mapwright_core::peer::{Bell, Deadline, Ordering, Placed, Waited};
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
 use super::board::Board;
@@ -14,6 +14,7 @@ use super::ring::Found;
 use super::window::Window;
 use crate::answers::ReceiveError;
 use crate::spin;
+use crate::waiting::Waitable;
 
 /// One who reads a [`Topic`](crate::Topic), at its own pace; its place is free again when it is dropped, or dies.
 #[derive(Debug)]
@@ -161,12 +162,12 @@ impl<T: Plain> Subscriber<T> {
     #[cold]
     fn receive_later(&mut self, until: Deadline) -> Result<T, ReceiveError> {
         loop {
-            for _ in 0..spin::looks() {
-                relax();
-                match self.try_receive() {
-                    Err(ReceiveError::Empty) => {}
-                    other => return other,
-                }
+            let found = spin::look(|| match self.try_receive() {
+                Err(ReceiveError::Empty) => None,
+                other => Some(other),
+            });
+            if let Some(answer) = found {
+                return answer;
             }
             if until.has_passed() {
                 return Err(ReceiveError::TimedOut);
@@ -186,6 +187,22 @@ impl<T: Plain> Subscriber<T> {
                 return Err(ReceiveError::TimedOut);
             }
         }
+    }
+}
+
+impl<T: Plain> Waitable for Subscriber<T> {
+    fn bell(&self) -> Placed<Bell> {
+        self.board.head.part(|head| head.ready_bell())
+    }
+
+    fn is_ready(&self) -> bool {
+        let oracle = self.board.oracle();
+        while self.board.ring.settle(self.position, oracle) {}
+        let is_there = match &self.window {
+            Some(window) => window.has_some() || self.board.tail() > window.next(),
+            None => self.board.ring.is_over(self.position),
+        };
+        is_there || self.board.check().is_err() || self.board.lost_its_publishers()
     }
 }
 

@@ -14,29 +14,6 @@ fn attach(ground: &Ground) -> RwLock<Twins> {
     ground.attach()
 }
 
-/// Two events: a child says that it is ready, and is told to go on.
-struct Signals(Ground, Ground);
-
-impl Signals {
-    fn new() -> Self {
-        let event = || Ground::new::<Event>(&EventOptions::Manual);
-        Self(event(), event())
-    }
-
-    fn ready(&self) {
-        self.0.attach::<Event>().set().unwrap();
-        self.1.attach::<Event>().wait().unwrap();
-    }
-
-    fn wait(&self) {
-        self.0.attach::<Event>().wait_until(soon()).unwrap();
-    }
-
-    fn go(&self) {
-        self.1.attach::<Event>().set().unwrap();
-    }
-}
-
 #[test]
 fn readers_read_together_and_writers_alone() {
     let ground = ground();
@@ -192,6 +169,45 @@ fn a_reader_gets_in_between_writers_that_never_leave_it_free() {
 }
 
 #[test]
+fn a_storm_of_kills_tears_nothing_and_stops_nobody() {
+    let ground = ground();
+    let rounds = |lock: &RwLock<Twins>| match lock.read_until(soon()) {
+        Ok(guard) => guard.load(),
+        Err(LockError::OwnerDied(recovery)) => recovery.recover().load(),
+        Err(LockError::Poisoned) => lock.repair_until(soon(), |_| {}).unwrap().load(),
+        Err(error) => panic!("{error}"),
+    };
+    let worker = |writes: bool| {
+        Child::fork(|| {
+            let lock = attach(&ground);
+            loop {
+                let value = rounds(&lock);
+                assert_eq!(value[0], value[1], "torn");
+                if writes && let Ok(mut guard) = lock.write() {
+                    guard.update(|value| *value = [value[0] + 1; 2]);
+                }
+            }
+        })
+    };
+    let mut workers = [true, false, true, false].map(&worker);
+    let lock = attach(&ground);
+    for kill in 0..60 {
+        let before = rounds(&lock)[0];
+        while rounds(&lock)[0] < before + kill % 7 {
+            std::thread::yield_now();
+        }
+        let victim = usize::try_from(kill * 7919 % 4).unwrap();
+        let killed = std::mem::replace(&mut workers[victim], worker(victim % 2 == 0));
+        killed.kill();
+        assert_eq!(killed.wait(), End::Killed(9), "it has found a torn value");
+    }
+    drop(workers);
+    let value = rounds(&lock);
+    assert_eq!(value[0], value[1], "torn");
+    assert!(lock.write_until(soon()).is_ok());
+}
+
+#[test]
 fn a_right_to_read_stays_with_the_parent() {
     let ground = ground();
     let lock = attach(&ground);
@@ -233,6 +249,29 @@ fn scribbled_bytes_neither_panic_nor_outlast_a_deadline() {
 mod crash {
     use super::*;
     use crate::testing::at_every_point;
+
+    /// Two events: a child says that it is ready, and is told to go on.
+    struct Signals(Ground, Ground);
+
+    impl Signals {
+        fn new() -> Self {
+            let event = || Ground::new::<Event>(&EventOptions::Manual);
+            Self(event(), event())
+        }
+
+        fn ready(&self) {
+            self.0.attach::<Event>().set().unwrap();
+            self.1.attach::<Event>().wait().unwrap();
+        }
+
+        fn wait(&self) {
+            self.0.attach::<Event>().wait_until(soon()).unwrap();
+        }
+
+        fn go(&self) {
+            self.1.attach::<Event>().set().unwrap();
+        }
+    }
 
     fn write(lock: &RwLock<Twins>, value: u64) {
         match lock.write_until(soon()) {

@@ -165,20 +165,26 @@ mod crash {
     fn one_that_dies_giving_back_wakes_the_waiter_all_the_same() {
         at_every_point(
             "semaphore release while another waits",
-            || (ground(1), std::cell::Cell::new(None)),
-            |(ground, _), arm| {
+            || {
+                let (ground, held) = (ground(1), Ground::new::<Event>(&EventOptions::Manual));
+                let waiter = Child::fork(|| {
+                    held.attach::<Event>().wait_until(soon()).unwrap();
+                    drop(attach(&ground).acquire_until(soon()).unwrap());
+                });
+                (ground, held, std::cell::Cell::new(Some(waiter)))
+            },
+            |(ground, held, _), arm| {
                 let semaphore = attach(ground);
                 let permit = semaphore.acquire().unwrap();
-                let waiter = Child::fork(|| drop(attach(ground).acquire_until(soon()).unwrap()));
+                held.attach::<Event>().set().unwrap();
                 while !semaphore.is_waited_for() {
                     std::thread::yield_now();
                 }
                 arm();
                 drop(permit);
-                assert_eq!(waiter.wait(), End::Exited(0));
             },
-            |(ground, waiter), _| {
-                let _: Option<Child> = waiter.take();
+            |(ground, _, waiter), _| {
+                assert_eq!(waiter.take().unwrap().wait(), End::Exited(0));
                 assert_eq!(attach(ground).acquire_until(soon()).map(drop), Ok(()));
             },
         );

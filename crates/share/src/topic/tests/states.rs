@@ -195,6 +195,30 @@ fn readers_that_wait_learn_that_no_publisher_is_left() {
 }
 
 #[test]
+fn several_topics_are_waited_for_at_once() {
+    use crate::waiting::wait_any;
+    let (first, second) = (ground(4, 2), ground(4, 1));
+    let (one, other) = (first.attach::<Topic<u64>>(), second.attach::<Topic<u64>>());
+    let mut readers = [
+        one.subscribe(Policy::Block, Start::Newest).unwrap(),
+        other.subscribe(Policy::DropNewest { places: 1 }, Start::Newest).unwrap(),
+    ];
+    let wait = |readers: &[crate::topic::Subscriber<u64>; 2], until| {
+        wait_any(&[&readers[0], &readers[1]], until).unwrap()
+    };
+    let mut publishers = [one.publisher().unwrap(), other.publisher().unwrap()];
+    assert_eq!(wait(&readers, Deadline::now()), None);
+    for ready in [0, 1, 0, 1, 1] {
+        publishers[ready].publish(&7).unwrap();
+        assert_eq!(wait(&readers, Deadline::never()), Some(ready));
+        assert_eq!(readers[ready].receive(), Ok(7));
+    }
+    assert_eq!(wait(&readers, Deadline::now()), None);
+    drop(publishers);
+    assert_eq!(wait(&readers, Deadline::never()), Some(0), "no sender is an answer");
+}
+
+#[test]
 fn nonsense_sizes_are_refused_with_a_reason() {
     for options in [
         TopicOptions::new(0),

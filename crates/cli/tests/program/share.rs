@@ -1,0 +1,111 @@
+//! `share`: segments as people find, feed and remove them.
+
+use mapwright::share::{
+    Log, LogOptions, Mutex, Records, RecordsOptions, Segment, Snapshot, SnapshotBytes, SnapshotBytesOptions,
+    SnapshotOptions,
+};
+
+use crate::start::{Folder, Run, finish, program};
+
+fn share(folder: &Folder, arguments: &[&str]) -> Run {
+    finish(program().arg("share").args(arguments).arg("--dir").arg(folder.path()))
+}
+
+fn make(folder: &Folder, name: &str) -> Segment {
+    Segment::builder(name)
+        .directory(folder.path())
+        .with::<Mutex<u64>>("stock", 100)
+        .with::<Records>("events", RecordsOptions::new(4096))
+        .with::<Log>("history", LogOptions::new(4096))
+        .with::<Snapshot<[f64; 2]>>("prices", SnapshotOptions::new([1.5, 2.0]))
+        .with::<SnapshotBytes>("notice", SnapshotBytesOptions::new(100))
+        .create()
+        .unwrap()
+}
+
+#[test]
+fn segments_are_listed_shown_and_pruned() {
+    let folder = Folder::new();
+    let empty = share(&folder, &["list"]).ended(0);
+    assert!(empty.out.is_empty() && empty.err.contains("no segments in"), "{}", empty.err);
+    let shop = make(&folder, "shop");
+    drop(make(&folder, "old"));
+    let list = share(&folder, &["list"]).ended(0);
+    assert!(list.out.contains("shop") && list.out.contains("nobody holds it"), "{}", list.out);
+    let stock = shop.get::<Mutex<u64>>("stock").unwrap();
+    let guard = stock.lock().unwrap();
+    let shown = share(&folder, &["show", "shop"]).ended(0);
+    let id = std::process::id().to_string();
+    for part in
+        ["stock  mutex of u64", "state held", &id, "prices  snapshot of [f64;2]", "1 of 64 seats are taken"]
+    {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    drop(guard);
+    let json = share(&folder, &["show", "shop", "--json"]).ended(0).json();
+    assert_eq!(
+        (&json["schema"], &json["participants"][0]["state"]),
+        (&"mapwright.share.show/1".into(), &"alive".into())
+    );
+    assert_eq!(json["objects"].as_array().unwrap().len(), 5);
+    let watched = share(&folder, &["watch", "shop", "--once"]).ended(0);
+    assert!(watched.out.contains("stock  mutex of u64"), "{}", watched.out);
+    let pruned = share(&folder, &["prune"]).ended(0);
+    assert!(pruned.out.contains("removed  old") && pruned.out.contains("in use   shop"), "{}", pruned.out);
+    share(&folder, &["prune", "shop"]).ended(1);
+    drop((stock, shop));
+    share(&folder, &["prune", "shop"]).ended(0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn messages_go_through_records_and_stay_in_logs() {
+    let folder = Folder::new();
+    let shop = make(&folder, "shop");
+    let mut receiver = shop.get::<Records>("events").unwrap().receiver().unwrap();
+    share(&folder, &["send", "shop", "events", "one", "two words"]).ended(0);
+    let mut message = Vec::new();
+    receiver.receive_into(&mut message).unwrap();
+    assert_eq!(message, b"one");
+    receiver.receive_into(&mut message).unwrap();
+    assert_eq!(message, b"two words");
+    drop(receiver);
+    let mut sender = shop.get::<Records>("events").unwrap().sender().unwrap();
+    sender.send(b"three").unwrap();
+    let received = share(&folder, &["recv", "shop", "events", "--count", "1"]).ended(0);
+    assert_eq!(received.out, "three\n");
+    share(&folder, &["recv", "shop", "events", "--count", "1", "--timeout", "0"]).ended(3);
+    share(&folder, &["send", "shop", "history", "first", "second"]).ended(0);
+    for _ in 0..2 {
+        let read = share(&folder, &["recv", "shop", "history", "--timeout", "0"]).ended(0);
+        assert_eq!(read.out, "first\nsecond\n");
+    }
+    let wrong = share(&folder, &["send", "shop", "stock", "x"]).ended(1);
+    assert!(wrong.err.contains("\"stock\" is a mutex"), "{}", wrong.err);
+}
+
+#[test]
+fn snapshots_are_printed_by_the_layout_of_their_type_and_set_where_they_are_bytes() {
+    let folder = Folder::new();
+    let _shop = make(&folder, "shop");
+    let prices = share(&folder, &["snapshot", "shop", "prices", "--json"]).ended(0).json();
+    assert_eq!((&prices["value"][0], &prices["layout"]), (&1.5.into(), &"[f64;2]".into()));
+    share(&folder, &["snapshot", "shop", "notice", "--set", "closed on Monday"]).ended(0);
+    let notice = share(&folder, &["snapshot", "shop", "notice"]).ended(0);
+    assert_eq!(notice.out, "closed on Monday\n");
+    let typed = share(&folder, &["snapshot", "shop", "prices", "--set", "x"]).ended(1);
+    assert!(typed.err.contains("holds [f64;2], and this program expects bytes"), "{}", typed.err);
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_is() {
+    let folder = Folder::new();
+    let _shop = make(&folder, "shop");
+    let none = share(&folder, &["show", "ship"]).ended(1);
+    assert!(none.err.contains("ship"), "{}", none.err);
+    let none = share(&folder, &["snapshot", "shop", "price"]).ended(1);
+    assert!(none.err.contains("there are: \"stock\""), "{}", none.err);
+    share(&folder, &["show", "../shop"]).ended(1);
+    share(&folder, &["watch", "shop", "--every", "0"]).ended(2);
+    finish(program().args(["share", "list", "--dir", "/no/such/folder"])).ended(1);
+}

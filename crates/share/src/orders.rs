@@ -1,0 +1,50 @@
+//! Ground for the model checkers: participants that live, and threads.
+
+use mapwright_core::peer::{Identity, Oracle};
+
+#[cfg(loom)]
+pub(crate) use loom::thread::spawn;
+#[cfg(shuttle)]
+pub(crate) use shuttle::thread::spawn;
+
+/// The participant of a seat, to whom everybody is alive.
+#[derive(Debug)]
+pub(crate) struct Everybody {
+    me: Identity,
+}
+
+impl Everybody {
+    pub(crate) fn at(seat: usize) -> Self {
+        Self { me: Identity::new(seat, 1) }
+    }
+}
+
+impl Oracle for Everybody {
+    fn me(&self) -> Identity {
+        self.me
+    }
+
+    fn is_alive(&self, _who: Identity) -> bool {
+        true
+    }
+
+    fn is_short_alive(&self, _short: u32) -> bool {
+        true
+    }
+
+    fn knows_thread_ids(&self) -> bool {
+        false
+    }
+}
+
+/// Runs a model in every order, or under shuttle in many.
+pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    #[cfg(loom)]
+    {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+    #[cfg(shuttle)]
+    shuttle::check_random(model, 2000);
+}

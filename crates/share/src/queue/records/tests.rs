@@ -1,0 +1,164 @@
+//! States and answers, a plain model, and deaths.
+
+#[cfg(feature = "crash-points")]
+mod deaths;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mapwright_core::peer::Deadline;
+use proptest::prelude::*;
+
+use super::*;
+use crate::answers::{ReceiveError, SendError};
+use crate::figure::Value;
+use crate::queue::tests::rough::Rough;
+use crate::testing::Ground;
+
+/// One of the numbers that are said of the ring.
+fn figure(ground: &Ground, name: &str) -> u64 {
+    let figures = inspect(&ground.site()).unwrap();
+    match figures.iter().find(|figure| figure.name == name).map(|figure| &figure.value) {
+        Some(Value::Number(number)) => *number,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+/// A record that tells its number and its length.
+fn record(number: u64, len: usize) -> Vec<u8> {
+    let bytes = number.to_le_bytes();
+    (0..len).map(|index| bytes[index % 8].wrapping_add(u8::try_from(index / 8 % 256).unwrap())).collect()
+}
+
+#[test]
+fn a_full_ring_refuses_then_accepts() {
+    for senders in [Parties::One, Parties::Many] {
+        let ground = Ground::new::<Records>(&RecordsOptions::new(256).senders(senders));
+        let records = ground.attach::<Records>();
+        let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+        let mut buffer = Vec::new();
+        assert_eq!(records.longest(), 256);
+        assert_eq!(sender.try_send(&[0; 257]), Err(SendError::TooLarge));
+        for round in 0..20 {
+            sender.try_send(&record(round, 100)).unwrap();
+            sender.try_send(&[]).unwrap();
+            assert_eq!(sender.try_send(&record(round, 129)), Err(SendError::Full));
+            receiver.try_receive_into(&mut buffer).unwrap();
+            assert_eq!(buffer, record(round, 100));
+            assert_eq!(receiver.try_receive_with(<[u8]>::len), Ok(0));
+            assert_eq!(receiver.try_receive_into(&mut buffer), Err(ReceiveError::Empty));
+            // The longest needs all of the ring, from its beginning.
+            let mut sent = sender.try_send(&record(round, 256));
+            if sent.is_err() {
+                assert_eq!(receiver.try_receive_into(&mut buffer), Err(ReceiveError::Empty));
+                sent = sender.try_send(&record(round, 256));
+            }
+            assert_eq!(sent, Ok(()));
+            receiver.receive_into(&mut buffer).unwrap();
+            assert_eq!(buffer, record(round, 256));
+        }
+        let figures = ["capacity", "sent", "received", "depth", "used", "holes"];
+        assert_eq!(figures.map(|name| figure(&ground, name)), [256, 60, 60, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn deadlines_are_kept_and_whoever_is_gone_is_named() {
+    let records = Ground::new::<Records>(&RecordsOptions::new(1)).attach::<Records>();
+    let soon = || Deadline::after(Duration::from_millis(1));
+    let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+    assert_eq!(records.sender().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(records.receiver().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(receiver.receive_with_until(<[u8]>::len, soon()), Err(ReceiveError::TimedOut));
+    sender.send(b"one").unwrap();
+    assert_eq!(sender.send_until(b"two", soon()), Err(SendError::TimedOut));
+    drop(sender);
+    assert_eq!(receiver.receive_with(<[u8]>::to_vec), Ok(b"one".to_vec()));
+    assert_eq!(receiver.receive_with(<[u8]>::len), Err(ReceiveError::NoSender));
+    let mut sender = records.sender().unwrap();
+    drop(receiver);
+    sender.send(b"three").unwrap();
+    assert_eq!(sender.send(b"four"), Err(SendError::NoReceiver));
+}
+
+#[test]
+fn options_and_rooms_that_make_no_sense_are_refused() {
+    for len in [0, usize::MAX] {
+        assert_eq!(Records::plan(&RecordsOptions::new(len)).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    let rough = Rough::new::<Records>(&RecordsOptions::new(256), 0);
+    for parameters in [[0, 0], [3, 0], [1 << 40, 0], [4, 2], [1 << 63, 0]] {
+        let [blocks, many] = parameters;
+        let site = rough.site(Some([blocks, many, 0, 0, 0, 0]));
+        assert_eq!(Records::attach(&site).unwrap_err().kind(), ErrorKind::Damaged, "{parameters:?}");
+    }
+}
+
+#[test]
+fn scribbled_words_are_survived() {
+    for round in 0..200 {
+        let senders = if round % 2 == 0 { Parties::One } else { Parties::Many };
+        let mut rough = Rough::new::<Records>(&RecordsOptions::new(512).senders(senders), round);
+        let records = Records::attach(&rough.site(None)).unwrap();
+        let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+        let mut buffer = Vec::new();
+        for len in 0..20 {
+            rough.scribble();
+            let _sent = (sender.try_send(&record(1, 7 * len)), sender.try_send(&record(2, 130)));
+            let _received = receiver.try_receive_into(&mut buffer);
+            let _figures = inspect(&rough.site(None));
+            drop(records.sender());
+            drop(records.receiver());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_ring_is_what_a_deque_is(
+        power in 0usize..5, many: bool, steps in prop::collection::vec((0usize..4, 0usize..300), 1..120),
+    ) {
+        let capacity = 64usize << power;
+        let senders = if many { Parties::Many } else { Parties::One };
+        let ground = Ground::new::<Records>(&RecordsOptions::new(capacity).senders(senders));
+        let records = ground.attach::<Records>();
+        let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+        let (mut model, mut next, mut received) = (VecDeque::new(), 0u64, 0u64);
+        for (step, len) in steps {
+            match step {
+                0 | 1 => {
+                    let answer = sender.try_send(&record(next, len));
+                    if len > capacity {
+                        prop_assert_eq!(answer, Err(SendError::TooLarge));
+                        continue;
+                    }
+                    let used: usize = model.iter().map(|&(_, len): &(u64, usize)| len.div_ceil(64).max(1) * 64).sum();
+                    // What is left at the end of the ring is lost to a record that does not fit there.
+                    if used + len.div_ceil(64).max(1) * 64 > capacity {
+                        prop_assert_eq!(answer, Err(SendError::Full));
+                    }
+                    if answer.is_ok() {
+                        model.push_back((next, len));
+                        next += 1;
+                    } else {
+                        prop_assert!(!model.is_empty() || receiver.try_receive_with(|_| ()) == Err(ReceiveError::Empty));
+                    }
+                }
+                2 => {
+                    let expected = model.pop_front().map(|(number, len)| record(number, len));
+                    received += u64::from(expected.is_some());
+                    prop_assert_eq!(receiver.try_receive_with(<[u8]>::to_vec).ok(), expected);
+                }
+                _ => {
+                    drop((sender, receiver));
+                    (sender, receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+                }
+            }
+        }
+        let depth = u64::try_from(model.len()).unwrap();
+        let figures = ["sent", "received", "depth", "holes"].map(|name| figure(&ground, name));
+        prop_assert_eq!(figures, [next, received, depth, 0]);
+    }
+}
