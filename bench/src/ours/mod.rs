@@ -2,6 +2,8 @@
 //!
 //! Every sample has segments of its own, named files in the sample's folder in shared memory: they vanish with it.
 
+mod chunks;
+mod letters;
 mod locks;
 mod queue;
 mod table;
@@ -11,9 +13,14 @@ use std::path::Path;
 use anyhow::Result;
 use mapwright::share::{Builder, Directory, Object, Segment};
 
+pub(crate) use chunks::Chunks;
+pub(crate) use letters::Letters;
 pub(crate) use locks::{Guarding, Keeping};
 pub(crate) use queue::{Gathered, Values};
 pub(crate) use table::{TABLE, table};
+
+/// What the segments of a link are called, by the side that sends.
+const DIRECTIONS: [&str; 2] = ["there", "back"];
 
 /// The name of the only object of a segment.
 const OBJECT: &str = "object";

@@ -3,12 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use mapwright::share::{Queue, QueueOptions, Receiver, Sender};
 
-use super::{make, open};
+use super::{DIRECTIONS, make, open};
 use crate::harness::Stage;
 use crate::rival::{Link, Shape};
 
-/// What the segments are called, by the side that sends.
-const DIRECTIONS: [&str; 2] = ["there", "back"];
 /// Fewer places are not worth having: a value takes a line or two.
 const PLACES: usize = 64;
 /// What is sent and received at once where that is done.

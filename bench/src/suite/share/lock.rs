@@ -65,7 +65,7 @@ fn alone_by<L: Lock<1> + 'static>(
 }
 
 pub(super) fn contended(folder: &Folder) -> Result<Row> {
-    let operations = folder.size(5_000_000, 10_000) as u64;
+    let operations = folder.size(2_000_000, 10_000) as u64;
     let about = "lock, count, unlock; two processes that do nothing else".to_owned();
     let unit = Unit::Nanoseconds { operations };
     let targets = vec![

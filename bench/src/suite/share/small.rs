@@ -36,7 +36,7 @@ pub(super) fn of_64_bytes(folder: &Folder) -> Result<Row> {
 }
 
 fn row(folder: &Folder, name: &'static str, len: usize, duos: &[Duo], of_a_hop: f64) -> Row {
-    let (many, few) = (folder.size(200_000, 2_000) as u64, folder.size(2_000, 100) as u64);
+    let (many, few) = (folder.size(50_000, 2_000) as u64, folder.size(2_000, 100) as u64);
     let about = format!("a message of {len} bytes, one way, median; written and looked at on both sides");
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
     let amount = |duo: &Duo| if SLEEPERS.contains(&duo.name) { few } else { many };

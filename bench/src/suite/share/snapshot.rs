@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mapwright::share::{Snapshot, SnapshotOptions, SnapshotWriter};
 use mmap_sync::locks::LockDisabled;
 use mmap_sync::synchronizer::Synchronizer;
 use ringfire::{BlackboardConsumer, BlackboardProducer};
 
-use super::{at_most, row as row_of};
+use super::{at_most, row as row_of, row_of_duos};
 use crate::harness::{
     Duo, Folder, Meter, OfRounds, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit,
 };
@@ -35,6 +35,10 @@ pub(super) const BUSY_1K: &[Duo] = &duos::<MIDDLE, BUSY>();
 pub(super) const BUSY_64K: &[Duo] = &duos::<LARGE, BUSY>();
 pub(super) const STORM_64: &[Duo] = &duos::<SMALL, STORM>();
 pub(super) const STORM_64K: &[Duo] = &duos::<LARGE, STORM>();
+
+/// Ours alone, counted rather than measured.
+pub(super) const BILLION_64: &[Duo] = &[duo::<Ours<SMALL>, SMALL, STORM>(Role::Ours, "mapwright")];
+pub(super) const MILLIONS_64K: &[Duo] = &[duo::<Ours<LARGE>, LARGE, STORM>(Role::Ours, "mapwright")];
 
 /// What the writer does while the reader reads: nothing, write as often for everybody, write without a pause.
 const IDLE: u8 = 0;
@@ -95,6 +99,25 @@ pub(super) fn storm_64_kib(folder: &Folder) -> Result<Row> {
     row::<LARGE, STORM>(folder, "snapshot-64KiB-storm", STORM_64K)
 }
 
+/// A billion reads, none of which may be torn.
+pub(super) fn a_billion_of_64_bytes(folder: &Folder) -> Result<Row> {
+    counted(folder, "snapshot-64B-billion", BILLION_64, 1_000_000_000, 64)
+}
+
+/// Ten million reads, none of which may be torn.
+pub(super) fn ten_million_of_64_kib(folder: &Folder) -> Result<Row> {
+    counted(folder, "snapshot-64KiB-ten-million", MILLIONS_64K, 10_000_000, 65_536)
+}
+
+fn counted(folder: &Folder, name: &'static str, duos: &[Duo], reads: usize, bytes: usize) -> Result<Row> {
+    const SAMPLES: usize = 100;
+    let operations = folder.size(reads / SAMPLES, 10_000) as u64;
+    let about = format!("{SAMPLES} times {operations} reads of {bytes} bytes under a writer without a pause");
+    let unit = Unit::Nanoseconds { operations };
+    let row = row_of_duos(folder, name, about, unit, duos, |_| operations, Vec::new());
+    Ok(Row { rounds: SAMPLES, ..row })
+}
+
 fn row<const WORDS: usize, const WRITER: u8>(
     folder: &Folder,
     name: &'static str,
@@ -128,6 +151,8 @@ fn row<const WORDS: usize, const WRITER: u8>(
 /// A way to let others read a value whole.
 trait Board<const WORDS: usize>: Sized {
     type Reader;
+    /// Whether a torn value is a defect, and ends the run.
+    const IS_NEVER_TORN: bool = false;
     fn writer(stage: &Stage) -> Result<Self>;
     fn write(&mut self, value: &[u64; WORDS]) -> Result<()>;
     fn reader(stage: &Stage) -> Result<Self::Reader>;
@@ -155,7 +180,8 @@ fn first<B: Board<WORDS>, const WORDS: usize>(stage: &mut Stage, meter: &mut Met
     stage.report(DONE).store(1, Ordering::Release);
     drop(reader);
     stage.meet();
-    note(meter, torn, stage.report(WRITES).load(Ordering::Acquire));
+    ensure!(torn == 0 || !B::IS_NEVER_TORN, "{torn} of {} values were torn", stage.amount);
+    note(meter, stage.amount, torn, stage.report(WRITES).load(Ordering::Acquire));
     Ok(())
 }
 
@@ -193,7 +219,8 @@ fn write_until<const WORDS: usize, const WRITER: u8>(
     Ok(writes)
 }
 
-fn note(meter: &mut Meter, torn: u64, writes: u64) {
+fn note(meter: &mut Meter, reads: u64, torn: u64, writes: u64) {
+    meter.fact("reads", reads as f64, OfRounds::Sum);
     meter.fact("torn", torn as f64, OfRounds::Sum);
     meter.fact("written meanwhile", writes as f64, OfRounds::Median);
 }
@@ -204,6 +231,8 @@ struct Ours<const WORDS: usize>(SnapshotWriter<[u64; WORDS]>);
 impl<const WORDS: usize> Board<WORDS> for Ours<WORDS> {
     /// The snapshot, and where it is copied to.
     type Reader = (Snapshot<[u64; WORDS]>, Box<[u64; WORDS]>);
+
+    const IS_NEVER_TORN: bool = true;
 
     fn writer(stage: &Stage) -> Result<Self> {
         let options = SnapshotOptions::new([0; WORDS]);
@@ -295,7 +324,7 @@ fn in_one_process<const WORDS: usize, const WRITER: u8>(operations: u64, meter: 
             torn += u64::from(!whole(&value));
         }
     });
-    note(meter, torn, writer.stop()?);
+    note(meter, operations, torn, writer.stop()?);
     Ok(())
 }
 

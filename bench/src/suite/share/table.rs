@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 
 use mapwright::share::Table;
 
-use super::row as row_of;
+use super::{A_MILLION, row as row_of};
 use crate::harness::{Duo, Folder, Meter, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit};
 use crate::ours;
 use crate::rival::{KeyItself, Lmdb, Sharded, Value, bytes_of, key_of, sharded, sum, value_of};
@@ -104,25 +104,26 @@ fn entries(folder: &Folder) -> u64 {
 }
 
 fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
-    let (entries, operations) = (entries(folder), folder.size(400_000, 2_000) as u64);
+    let (entries, operations) = (entries(folder), folder.size(100_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
     ours::table(folder.memory(), entries)?;
     let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
     peers.push(sharded_getter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_getter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("look up one of {entries} entries; {}", processes(workers));
-    Ok(row_of(name, about, Unit::Millions { operations }, peers, targets(LMDB_GETS)))
+    Ok(row_of(name, about, Unit::Millions { operations: A_MILLION }, peers, targets(LMDB_GETS)))
 }
 
 fn insert(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
     let (entries, operations) = (entries(folder), folder.size(40_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
     ours::table(folder.memory(), entries)?;
-    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
+    let amount = |duo: &Duo| if duo.name == "mapwright" { operations } else { operations / 10 };
+    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), amount(duo))).collect();
     peers.push(sharded_inserter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_inserter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("insert an entry beside {entries}; {}", processes(workers));
-    Ok(row_of(name, about, Unit::Millions { operations }, peers, targets(LMDB_INSERTS)))
+    Ok(row_of(name, about, Unit::Millions { operations: A_MILLION }, peers, targets(LMDB_INSERTS)))
 }
 
 fn targets(lmdb: &'static [&'static str]) -> Vec<Target> {
@@ -160,6 +161,7 @@ where
 {
     let map: Sharded<H> = sharded(entries);
     Peer::rival(name, move |meter| {
+        meter.did(operations / workers * workers, A_MILLION);
         by_threads(workers, meter, |worker| {
             known_keys(entries, operations / workers, worker).try_for_each(|key| {
                 let value = map.get(&key).context("an entry that was inserted is found")?;
@@ -175,6 +177,7 @@ where
 {
     let map: Sharded<H> = sharded(entries);
     Peer::rival(name, move |meter| {
+        meter.did(operations / workers * workers, A_MILLION);
         by_threads(workers, meter, |worker| {
             for key in new_keys(entries, operations / workers, worker) {
                 map.insert(key, value_of(key));
@@ -232,6 +235,7 @@ fn first<J: Job, const PROCESSES: u64>(stage: &mut Stage, meter: &mut Meter) -> 
     job.work(share, 0)?;
     stage.meet();
     meter.add(start.elapsed());
+    meter.did(share * PROCESSES, A_MILLION);
     job.undo(share, PROCESSES)
 }
 

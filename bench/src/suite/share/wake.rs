@@ -104,7 +104,7 @@ impl Receiver {
 pub(super) fn row(folder: &Folder) -> Result<Row> {
     let about = "a sleeping receiver is woken, one way, median; it is asleep for sure".to_owned();
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
-    let amount = folder.size(4_000, 100) as u64;
+    let amount = folder.size(2_000, 100) as u64;
     let targets = vec![Target::ratio("eventfd", &["eventfd"], at_most(1.15))];
     Ok(row_of_duos(folder, "wake", about, unit, DUOS, |_| amount, targets))
 }
