@@ -21,6 +21,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "docs", work: docs },
     Stage { name: "bench", work: bench },
     Stage { name: "loom", work: || loom::run(&loom::Options::default()) },
+    Stage { name: "shuttle", work: loom::shuttle },
     Stage { name: "asan", work: || asan::run(&asan::Options::default()) },
     Stage { name: "compat", work: || compat::run(&compat::Options::default()) },
     Stage { name: "fuzz", work: || fuzz::run(&fuzz::Options::default()) },

@@ -1,9 +1,9 @@
 //! The right to change something alone, which names whoever has it.
 //!
-//! One exchange both takes the claim and names the taker, so a death at any instant leaves either nothing or a
-//! name, and a name that is a dead one's is taken over at once, without a timeout. The taker is told whose place
-//! it took: what that one left half done has to be put right first. One that dies over putting it right leaves its
-//! own name, and the next one does it again.
+//! One exchange both takes the claim and names the taker, so a death at any instant leaves either nothing or
+//! a name, and a name that is a dead one's is taken over at once, without a timeout. The taker is told whose
+//! place it took: what that one left half done has to be put right first. One that dies over putting it right
+//! leaves its own name, and the next one does it again.
 
 use std::time::Duration;
 

@@ -92,12 +92,13 @@ impl Kind {
             Self::Once => crate::Once::inspect(site),
             Self::Event => crate::Event::inspect(site),
             Self::Queue => crate::queue::inspect(site),
+            Self::Records => crate::queue::records::inspect(site),
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),
+            Self::Records => crate::queue::inspect_records(site),
             Self::Topic => crate::topic::inspect(site),
             Self::Pool => crate::pool::inspect(site),
-            _ => Ok(vec![Figure::number("bytes", u64::try_from(site.len()).unwrap_or(u64::MAX))]),
         }
     }
 

@@ -37,14 +37,27 @@ impl Oracle for Everybody {
     }
 }
 
-/// Runs a model in every order, or under shuttle in many.
+/// Runs a model in every order of its steps with three interruptions, or under shuttle in many random ones.
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    explore_with(3, model);
+}
+
+/// The same with another number of interruptions.
+#[cfg_attr(shuttle, allow(unused_variables, reason = "random orders have no bound"))]
+pub(crate) fn explore_with(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
     #[cfg(loom)]
     {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
+        builder.preemption_bound = Some(interruptions);
+        builder.max_branches = 20_000;
         builder.check(model);
     }
     #[cfg(shuttle)]
-    shuttle::check_random(model, 2000);
+    {
+        let mut config = shuttle::Config::new();
+        // Formatting alone overflows what a thread has otherwise.
+        config.stack_size = 1 << 20;
+        let orders = shuttle::scheduler::RandomScheduler::new(20_000);
+        shuttle::Runner::new(orders, config).run(model);
+    }
 }

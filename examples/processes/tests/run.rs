@@ -32,3 +32,10 @@ fn a_web_server_whose_workers_are_killed_answers_everything_and_counts_exactly()
     assert!(text.contains("20000 answered") && text.contains("by 20 kills"), "{text}");
     assert!(text.contains("the counters are exact"), "{text}");
 }
+
+#[test]
+fn frames_reach_both_readers_and_every_chunk_comes_back() {
+    let text = text(&run(env!("CARGO_BIN_EXE_frames"), &[]));
+    assert!(text.contains("recorder: 60 frames, 0 missed"), "{text}");
+    assert!(text.contains("12 of 12 chunks are free"), "{text}");
+}

@@ -346,9 +346,8 @@ impl PassedOver<'_> {
     fn note(&mut self, token: u32) {
         match self.since {
             None => self.since = Some(Deadline::after(PATIENCE)),
-            Some(since) if self.token.is_none() && since.has_passed() => {
-                self.token = self.turn.ask(token).then_some(token);
-            }
+            // Each time: a newcomer that has stood back for long enough takes the word away.
+            Some(since) if since.has_passed() && self.turn.ask(token) => self.token = Some(token),
             Some(_) => {}
         }
     }

@@ -23,16 +23,14 @@ mod barrier;
 mod cell;
 mod condvar;
 mod event;
-#[cfg(test)]
-#[cfg(loom)]
-mod loom_tests;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod mutex;
 mod once;
 mod readers;
 mod rwlock;
 mod semaphore;
-#[cfg(test)]
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 mod waiting;
 

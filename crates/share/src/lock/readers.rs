@@ -134,7 +134,8 @@ impl Readers {
             if gate != OPEN && abandoned(gate) {
                 return Some(Entry::Abandoned);
             }
-            asked = asked || (until != Deadline::now() && self.gate.turn.ask(mine));
+            // Each time: a writer that has stood back for long enough takes the word away.
+            asked |= until != Deadline::now() && self.gate.turn.ask(mine);
             None
         };
         let entry = wait_for(&self.gate.opened, until, look, ask).unwrap_or(Entry::TimedOut);

@@ -146,7 +146,8 @@ impl Semaphore {
         let mut asked = false;
         let ask = || {
             let taken = self.take_over();
-            asked = asked || (taken.is_none() && until != Deadline::now() && self.head.turn.ask(mine));
+            // Each time: a newcomer that has stood back for long enough takes the word away.
+            asked |= taken.is_none() && until != Deadline::now() && self.head.turn.ask(mine);
             taken
         };
         let taken = wait_for(&self.head.returned, until, || self.take_free(), ask);

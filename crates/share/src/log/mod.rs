@@ -5,8 +5,8 @@
 //!  │            │ │            │ │ head │ bytes … │ head │ bytes … │ 0 0 0 0 …            │
 //!  └ 128 bytes ─┘ └ 128 bytes ─┘ └ the room that was planned ───────────────────────────┘
 //! ```
-//! A position is the distance of a record's head from the first one's, in bytes. Positions never change, and what was
-//! written at one never does.
+//! A position is the distance of a record's head from the first one's, in bytes. Positions never change, and
+//! what was written at one never does.
 //!
 //! | who dies when | what is left |
 //! |---|---|
@@ -16,8 +16,8 @@
 //! | a reader, at any time | nothing; its position is its own |
 
 mod error;
-#[cfg(all(test, loom))]
-mod loom_tests;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod reader;
 mod record;
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -38,8 +38,8 @@ use crate::object::{Kind, Object, Plan, Site};
 use record::State;
 use words::{Eyes, Found, Hand, count_of, parameters, room_of};
 
-/// An append-only log in a fixed room: any number of processes append, and each reads at its own pace, from any
-/// position on.
+/// An append-only log in a fixed room: any number of processes append, and each reads at its own pace, from
+/// any position on.
 ///
 /// ```
 /// use mapwright_share::{Log, LogOptions, Segment};
@@ -56,11 +56,12 @@ use words::{Eyes, Found, Hand, count_of, parameters, room_of};
 /// ```
 ///
 /// # Caveats
-/// Records have an order, so a reader waits at one whose appender lives and has not finished it. That is as long as a
-/// copy takes, unless the appender was stopped in the middle. Nothing is ever taken out: full is the end.
+/// Records have an order, so a reader waits at one whose appender lives and has not finished it. That is as
+/// long as a copy takes, unless the appender was stopped in the middle. Nothing is ever taken out: full is
+/// the end.
 ///
-/// A reader that does not take part in the segment cannot ask who lives: it waits at a dead one's record until
-/// somebody who does take part has read past it.
+/// A reader that does not take part in the segment cannot ask who lives: it waits at a dead one's record
+/// until somebody who does take part has read past it.
 #[derive(Clone)]
 pub struct Log {
     eyes: Eyes,
@@ -79,7 +80,8 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
-    /// Makes room for so many bytes of records: each takes its length, rounded up to a multiple of 8, and 8 more.
+    /// Makes room for so many bytes of records: each takes its length, rounded up to a multiple of 8, and 8
+    /// more.
     #[must_use]
     pub const fn new(bytes: usize) -> Self {
         Self { bytes }
@@ -91,7 +93,8 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::Full`] where there is no room for it; [`LogError::TooLarge`] where there never was;
-    /// [`LogError::ReadOnly`] where the memory is mapped for reading; [`LogError::Damaged`], [`LogError::Fault`].
+    /// [`LogError::ReadOnly`] where the memory is mapped for reading; [`LogError::Damaged`],
+    /// [`LogError::Fault`].
     #[inline]
     pub fn append(&self, bytes: &[u8]) -> Result<u64, LogError> {
         let hand = self.hand.as_ref().ok_or(LogError::ReadOnly)?;
@@ -108,7 +111,8 @@ impl Log {
     /// Returns where the next record will begin: a reader from there sees what is appended from now on.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] where somebody has overwritten records; [`LogError::Fault`] where the memory is gone.
+    /// [`LogError::Damaged`] where somebody has overwritten records; [`LogError::Fault`] where the memory is
+    /// gone.
     pub fn end(&self) -> Result<u64, LogError> {
         self.eyes.check()?;
         let mut at = self.hand.as_ref().map_or(0, Hand::tail);

@@ -97,14 +97,16 @@ impl LogReader {
     /// [`LogError::TimedOut`] in addition to those of [`next`](Self::next).
     ///
     /// # Kernel
-    /// futex(2). Over memory that is mapped for reading nobody can be asked to wake us: it looks again every 5 ms.
+    /// futex(2). Over memory that is mapped for reading nobody can be asked to wake us: it looks again every
+    /// 5 ms.
     pub fn next_until(&mut self, until: Deadline) -> Result<Record, LogError> {
         let mut bytes = Vec::new();
         let position = self.next_into_until(&mut bytes, until)?;
         Ok(Record { position, bytes })
     }
 
-    /// Waits for the next record until a deadline, replaces what is in `target` by it, and returns its position.
+    /// Waits for the next record until a deadline, replaces what is in `target` by it, and returns its
+    /// position.
     ///
     /// # Errors
     /// As [`next_until`](Self::next_until).

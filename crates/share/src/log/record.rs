@@ -6,8 +6,9 @@
 //!     │state│ 0     │ appender, short        │ length in bytes        │   then the bytes, to a multiple of 8
 //!     └─────┴───────┴────────────────────────┴────────────────────────┘
 //! ```
-//! 0 is where nothing was appended yet. One exchange from there makes room for a record, says how long it is and who
-//! is about to write it; so a death leaves a record that names a dead one, which everybody can tell and step over.
+//! 0 is where nothing was appended yet. One exchange from there makes room for a record, says how long it is
+//! and who is about to write it; so a death leaves a record that names a dead one, which everybody can tell
+//! and step over.
 
 use mapwright_core::peer::Identity;
 

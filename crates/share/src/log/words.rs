@@ -1,10 +1,10 @@
 //! The log's words: making room, writing, and finding the next record.
 //!
 //! ```text
-//!  append:  head at the tail: 0 → claimed by me, so long → tail moves behind it → bytes → head: written → bell
+//!  append:  head at the tail: 0 → claimed by me, so long → tail moves on → bytes → head: written → bell
 //! ```
-//! The exchange of the head is what makes room; the tail only says where to look first, and whoever finds a head
-//! there moves it on, so an appender that was stopped or died keeps nobody from appending.
+//! The exchange of the head is what makes room; the tail only says where to look first, and whoever finds a
+//! head there moves it on, so an appender that was stopped or died keeps nobody from appending.
 
 use mapwright_core::Result;
 use mapwright_core::peer::{

@@ -158,7 +158,7 @@ impl Received {
         let words = self.store.bytes(self.index);
         let whole = words.get(..self.len / 8).unwrap_or(&[]);
         let mut sum = whole.iter().fold(start, |sum, word| step(sum, word.load(Ordering::Relaxed)));
-        if self.len % 8 != 0 {
+        if !self.len.is_multiple_of(8) {
             let mut last = [0; 8];
             read_at(words, self.len & !7, &mut last[..self.len % 8]);
             sum = step(sum, u64::from_ne_bytes(last));

@@ -1,10 +1,10 @@
 //! One to one: nothing is shared but the slot.
 //!
-//! The sender writes the value and then the slot's word, the receiver waits for that word: one line per message.
-//! Each keeps its position in a line of its own, written at every message, which nobody else has in its cache:
-//! the sender reads the receiver's once it has used up the room that it saw last. The receiver's position is
-//! exact at every moment; the sender's is one behind where it died between the slot and its own line, which the
-//! slot tells.
+//! The sender writes the value and then the slot's word, the receiver waits for that word: one line per
+//! message. Each keeps its position in a line of its own, written at every message, which nobody else has in
+//! its cache: the sender reads the receiver's once it has used up the room that it saw last. The receiver's
+//! position is exact at every moment; the sender's is one behind where it died between the slot and its own
+//! line, which the slot tells.
 
 use mapwright_core::Plain;
 use mapwright_core::peer::{Ordering, relax};
@@ -74,7 +74,8 @@ pub(super) struct LaneReceiver {
 impl LaneReceiver {
     /// Goes on where the one before has stopped, and settles what it held.
     ///
-    /// Whoever does this may die too: the tally bears the position that it counts, so nothing is counted twice.
+    /// Whoever does this may die too: the tally bears the position that it counts, so nothing is counted
+    /// twice.
     pub(super) fn resume(ring: &Ring) -> Self {
         let line = &ring.control.receiver;
         let mut position = line.position.load(Ordering::Acquire);
@@ -100,7 +101,8 @@ impl LaneReceiver {
         (word.load(Ordering::Acquire) == self.position.wrapping_add(1)).then(|| value::load(words))
     }
 
-    /// Looks for the next value a little while; what follows the first line of a long one is fetched meanwhile.
+    /// Looks for the next value a little while; what follows the first line of a long one is fetched
+    /// meanwhile.
     #[inline]
     pub(super) fn spin(&self, ring: &Ring) {
         if let Some((word, words)) = ring.slot(self.position) {

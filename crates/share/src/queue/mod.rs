@@ -1,6 +1,7 @@
 //! Queues: values of one size from senders to receivers, each to exactly one of them.
 //!
-//! - [`Queue`]: what is shared; [`Sender`] and [`Receiver`] are the places at it, [`Lease`] a value that is held
+//! - [`Queue`]: what is shared; [`Sender`] and [`Receiver`] are the places at it, [`Lease`] a value that is
+//!   held
 //! - `ring` (what lies in memory) → `lane` (one to one) and `slots` (all others): the two ways through it
 //! - `roles` (who sends and receives), `waiting` (until there are items, or room)
 //!
@@ -11,16 +12,16 @@
 //! | a sender | after | the value |
 //! | a receiver in [`receive`](Receiver::receive) | before the value is out | the value, in its place |
 //! | … | after | nothing: it is gone with the receiver, and counts as received |
-//! | a receiver with a [`Lease`] | until it is completed | by [`Orphans`]: the value again, marked; or nothing, counted as dropped |
+//! | a receiver with a [`Lease`] | until it is completed | the value again, or not: [`Orphans`] |
 //!
 //! So a receiver that must not lose anything leases, does its work, and completes (at least once, with
-//! [`Orphans::Redeliver`]). One that must not do anything twice receives, or leases with [`Orphans::Drop`] (at
-//! most once). Nobody waits for a time to pass: a claim says whose it is, and the kernel knows whether that one is
-//! alive.
+//! [`Orphans::Redeliver`]). One that must not do anything twice receives, or leases with [`Orphans::Drop`]
+//! (at most once). Nobody waits for a time to pass: a claim says whose it is, and the kernel knows whether
+//! that one is alive.
 //!
 //! Order: the values of one sender arrive in its order, but those that came back. A sender that is stopped
-//! between its claim and its value holds up what was claimed after it; a lease that is never completed holds up
-//! its slot, and so the queue after one round.
+//! between its claim and its value holds up what was claimed after it; a lease that is never completed holds
+//! up its slot, and so the queue after one round.
 
 mod lane;
 mod receiver;
@@ -31,14 +32,17 @@ mod sender;
 mod slots;
 mod waiting;
 
-#[cfg(all(test, not(any(loom, shuttle))))]
-pub(crate) mod tests;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod tests;
 
 use std::marker::PhantomData;
 
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
 pub use receiver::{Lease, Receiver};
+pub(crate) use records::inspect as inspect_records;
 pub use records::{RecordReceiver, RecordSender, Records, RecordsOptions};
 pub use sender::Sender;
 
@@ -118,8 +122,8 @@ impl QueueOptions {
 ///
 /// Each value goes to one receiver. Values up to 56 bytes travel in one cache line.
 ///
-/// Senders and receivers take places ([`sender`](Self::sender), [`receiver`](Self::receiver)); a dead one's place
-/// is taken over by the next, and what it has left undone is settled by whoever comes upon it.
+/// Senders and receivers take places ([`sender`](Self::sender), [`receiver`](Self::receiver)); a dead one's
+/// place is taken over by the next, and what it has left undone is settled by whoever comes upon it.
 #[derive(Clone, Debug)]
 pub struct Queue<T> {
     ring: Ring,
@@ -199,7 +203,6 @@ impl<T: Plain> Object for Queue<T> {
 /// Tells what there is to say of a queue, without knowing its values.
 ///
 /// The counts are exact while nobody sends or receives: what was sent is on its way, received, or dropped.
-#[allow(dead_code, reason = "called by the segment's own inspection")]
 pub(crate) fn inspect(site: &Site) -> Result<Vec<Figure>> {
     let ring = Ring::find(site, None)?;
     let (sent, depth, held) = if ring.shape.is_lane() { count_lane(&ring) } else { count_slots(&ring) };

@@ -80,7 +80,8 @@ impl<T: Plain> Receiver<T> {
         }
     }
 
-    /// Takes out what there is, at most so many values, and appends them; returns how many. Wakes senders once.
+    /// Takes out what there is, at most so many values, and appends them; returns how many. Wakes senders
+    /// once.
     ///
     /// # Errors
     /// As [`try_receive`](Self::try_receive), where there is none.
@@ -247,8 +248,8 @@ impl<T> Drop for Receiver<T> {
 /// A value that a receiver holds: nobody else gets it, and it stays in the queue until it is done with.
 ///
 /// Dropped without [`complete`](Self::complete) it is the next one again. Where its holder dies, the queue's
-/// [`Orphans`](super::Orphans) says what becomes of it. A lease that is leaked (`mem::forget`) is held until the
-/// process ends.
+/// [`Orphans`](super::Orphans) says what becomes of it. A lease that is leaked (`mem::forget`) is held until
+/// the process ends.
 #[derive(Debug)]
 #[must_use = "dropped, the value is given back to the queue"]
 pub struct Lease<'a, T: Plain> {

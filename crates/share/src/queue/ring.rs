@@ -14,9 +14,9 @@
 //!                       free, writing (who), full, reading (who); and the last two once more for items that
 //!                       a dead receiver has held
 //! ```
-//! The lap is the position divided by the capacity: how often the slot has been used before. A position's word
-//! only ever goes free → writing → full → reading → free for the next lap (and from reading back to full), so a
-//! word that was seen says exactly what an exchange from it changes.
+//! The lap is the position divided by the capacity: how often the slot has been used before. A position's
+//! word only ever goes free → writing → full → reading → free for the next lap (and from reading back to
+//! full), so a word that was seen says exactly what an exchange from it changes.
 
 use std::sync::Arc;
 
@@ -218,8 +218,8 @@ impl Ring {
         Some((mark.lap.wrapping_sub(self.lap(position)).cast_signed(), mark, word))
     }
 
-    /// Returns the first position that can be unclaimed, where a position's slot is ahead of it by laps, or in
-    /// use: positions are claimed one after the other.
+    /// Returns the first position that can be unclaimed, where a position's slot is ahead of it by laps, or
+    /// in use: positions are claimed one after the other.
     #[inline]
     pub(super) fn after_claimed(&self, position: u64, ahead: i32) -> u64 {
         self.skip(position, ahead.saturating_sub(1))

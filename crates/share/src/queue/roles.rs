@@ -1,13 +1,16 @@
 //! Who sends and who receives: one word for each, which names the participant.
 //!
-//! A word is taken by one exchange, so there is no moment at which a place is taken by nobody. A dead one's place
-//! is taken over like a free one, once no free one is left.
+//! A word is taken by one exchange, so there is no moment at which a place is taken by nobody. A dead one's
+//! place is taken over like a free one, once no free one is left.
 
 use mapwright_core::peer::{Identity, Oracle, Ordering, Shared, Word64};
 use mapwright_core::{Error, ErrorKind, Result};
 
 /// How many can send to (or receive from) one queue at the same time.
+#[cfg(not(any(loom, shuttle)))]
 pub(super) const PLACES: usize = 64;
+#[cfg(any(loom, shuttle))]
+pub(super) const PLACES: usize = 2;
 
 /// The places of those who send, or of those who receive.
 #[derive(Debug, Shared)]

@@ -1,10 +1,10 @@
 //! Many to many (or one of them many): claims in the slots themselves, which name the claimer.
 //!
 //! A sender claims the first free position by an exchange of its word, writes the value, and stores the word
-//! again. A receiver copies the value of the first full position and takes it by an exchange to *free*: there is
-//! no moment between, so a death leaves it in the queue or takes it out. A lease is an exchange to *reading*.
-//! Where there is one sender or one receiver, its exchange is a store. Where positions begin is only hinted at
-//! by the control lines: a hint is never beyond the truth, and whoever follows it walks on.
+//! again. A receiver copies the value of the first full position and takes it by an exchange to *free*: there
+//! is no moment between, so a death leaves it in the queue or takes it out. A lease is an exchange to
+//! *reading*. Where there is one sender or one receiver, its exchange is a store. Where positions begin is
+//! only hinted at by the control lines: a hint is never beyond the truth, and whoever follows it walks on.
 
 use mapwright_core::Plain;
 use mapwright_core::peer::Ordering;

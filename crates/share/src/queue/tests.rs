@@ -1,5 +1,7 @@
 //! States and answers, a plain model, and what two real processes do to each other.
 
+#![cfg(not(any(loom, shuttle)))]
+
 mod model;
 #[cfg(feature = "crash-points")]
 mod processes;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mapwright_core::peer::{Bell, Deadline, Waited, relax};
 
-/// How long is looked before sleeping: about as long as a wake-up takes. Shorter, two that answer each other would
-/// both sleep each time, for each would wake later than the other looks.
+/// How long is looked before sleeping: about as long as a wake-up takes. Shorter, two that answer each other
+/// would both sleep each time, for each would wake later than the other looks.
 const SPIN: Duration = Duration::from_micros(50);
 
 /// How often is looked between two looks at the clock.
@@ -63,8 +63,8 @@ pub(super) fn look_until<C, R, E>(
     }
 }
 
-/// With one processor, spinning keeps away whom it waits for. What this process may run on says nothing of it: two
-/// that are pinned have one each.
+/// With one processor, spinning keeps away whom it waits for. What this process may run on says nothing of
+/// it: two that are pinned have one each.
 fn are_several() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
     let read = || std::fs::read_to_string("/sys/devices/system/cpu/online");

@@ -10,8 +10,8 @@ use super::handle::{Handle, Pen};
 use super::{CELLS, SnapshotChange, SnapshotError, WriterError, shape};
 use crate::object::{Kind, Object, Plan, Site};
 
-/// The latest bytes that one process publishes, for all who want to know them: as [`Snapshot`](super::Snapshot),
-/// with values of any length up to a maximum. At first there are none.
+/// The latest bytes that one process publishes, for all who want to know them: as
+/// [`Snapshot`](super::Snapshot), with values of any length up to a maximum. At first there are none.
 ///
 /// ```
 /// use mapwright_share::{Segment, SnapshotBytes, SnapshotBytesOptions};
@@ -67,8 +67,8 @@ impl SnapshotBytes {
         Ok(bytes)
     }
 
-    /// Replaces what is in `target` by the latest bytes, and returns their version. A buffer that is used again
-    /// costs nothing but the copy. Where it fails, what is in it means nothing.
+    /// Replaces what is in `target` by the latest bytes, and returns their version. A buffer that is used
+    /// again costs nothing but the copy. Where it fails, what is in it means nothing.
     ///
     /// # Errors
     /// As [`Snapshot::read`](super::Snapshot::read).
@@ -120,8 +120,8 @@ impl SnapshotBytes {
         self.handle.changed(since, until)
     }
 
-    /// Returns what is ready as soon as another version than that one is published, to be waited for among other
-    /// things.
+    /// Returns what is ready as soon as another version than that one is published, to be waited for among
+    /// other things.
     #[must_use]
     pub fn change_since(&self, version: u64) -> SnapshotChange {
         SnapshotChange::new(self.handle.clone(), version)
@@ -156,8 +156,8 @@ impl SnapshotBytesWriter {
     /// Publishes bytes; returns their version. Waits for nobody.
     ///
     /// # Errors
-    /// [`SnapshotError::TooLarge`] where they are more than was planned; [`SnapshotError::Fault`] where the memory
-    /// is gone.
+    /// [`SnapshotError::TooLarge`] where they are more than was planned; [`SnapshotError::Fault`] where the
+    /// memory is gone.
     pub fn publish(&mut self, bytes: &[u8]) -> Result<u64, SnapshotError> {
         if bytes.len() > self.snapshot.max_bytes() {
             return Err(SnapshotError::TooLarge);
@@ -168,7 +168,8 @@ impl SnapshotBytesWriter {
     /// Changes a copy of the latest bytes and publishes it; returns its version.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), and [`SnapshotError::Damaged`] where there is no value that makes sense.
+    /// As [`publish`](Self::publish), and [`SnapshotError::Damaged`] where there is no value that makes
+    /// sense.
     pub fn update(&mut self, change: impl FnOnce(&mut Vec<u8>)) -> Result<u64, SnapshotError> {
         let mut bytes = self.snapshot.read()?;
         change(&mut bytes);

@@ -1,12 +1,13 @@
-//! The cells of a snapshot: who writes them, who looks at them, and how a look finds out that it came too late.
+//! The cells of a snapshot: who writes them, who looks at them, and how a look finds out that it came too
+//! late.
 //!
 //! ```text
 //!  publish v+1:  sequence(cell) = WRITING → fence → data → sequence(cell) = v+1 → published = v+1
 //!  look:         v = published → data of cell v → fence → sequence(cell) = v still?
 //! ```
-//! The writer writes into the cell that was published longest ago, so a look fails only where as many values as
-//! there are cells were published during it. A writer that dies leaves a cell that was not published: the next
-//! one writes it anew.
+//! The writer writes into the cell that was published longest ago, so a look fails only where as many values
+//! as there are cells were published during it. A writer that dies leaves a cell that was not published: the
+//! next one writes it anew.
 
 use mapwright_core::Result;
 use mapwright_core::peer::{
@@ -129,8 +130,9 @@ impl Eyes {
         self.published.load(Ordering::Acquire) & VERSION
     }
 
-    /// Copies the published value once and returns its version; `copy` is given its `data` words, and the word that
-    /// says how many bytes of them mean something. `None` where that was in vain: [`why`](Self::why) knows.
+    /// Copies the published value once and returns its version; `copy` is given its `data` words, and the
+    /// word that says how many bytes of them mean something. `None` where that was in vain:
+    /// [`why`](Self::why) knows.
     //
     // How many words there are is said by the caller, who may know it while the program is compiled.
     #[inline(always)]

@@ -10,8 +10,9 @@ use crate::waiting::Waitable;
 /// Ready as soon as another version of a snapshot than a certain one is published; from
 /// [`Snapshot::change_since`](super::Snapshot::change_since).
 ///
-/// Over memory that is mapped for reading nobody can be asked to ring: a call that waits for it looks again after
-/// 100 ms at most, and a [`Signal`](crate::Signal) or [`Ready`](crate::Ready) of it notices nothing by itself.
+/// Over memory that is mapped for reading nobody can be asked to ring: a call that waits for it looks again
+/// after 100 ms at most, and a [`Signal`](crate::Signal) or [`Ready`](crate::Ready) of it notices nothing by
+/// itself.
 #[derive(Clone)]
 pub struct SnapshotChange {
     handle: Handle,

@@ -101,7 +101,8 @@ impl Handle {
         }
     }
 
-    /// Returns the bell that rings for publications; one that never rings where the memory is mapped for reading.
+    /// Returns the bell that rings for publications; one that never rings where the memory is mapped for
+    /// reading.
     pub(super) fn bell(&self) -> Placed<Bell> {
         self.hand.as_ref().map_or_else(|| Placed::own(Bell::default()), Hand::bell)
     }

@@ -11,7 +11,7 @@
 //!
 //! | who dies when | what is left |
 //! |---|---|
-//! | the writer, before the last of its stores | the value before stays published; the next writer starts from it |
+//! | the writer, before the last of its stores | the value before stays; the next writer goes on from it |
 //! | the writer, after it | the new value is published |
 //! | a reader, at any time | nothing |
 //! | one who waits for a change | a mark, that the next publication takes away |
@@ -21,8 +21,8 @@ mod cells;
 mod change;
 mod error;
 mod handle;
-#[cfg(all(test, loom))]
-mod loom_tests;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
@@ -47,9 +47,9 @@ const CELLS: usize = 4;
 
 /// The latest value that one process publishes, for all who want to know it.
 ///
-/// A read copies the value and never sees half of one. It waits for nobody, changes nothing, and does not mind
-/// the writer's death; it is repeated only where four values (see [`SnapshotOptions::cells`]) were published
-/// during one copy. Values have a version that counts them; the initial one is 0.
+/// A read copies the value and never sees half of one. It waits for nobody, changes nothing, and does not
+/// mind the writer's death; it is repeated only where four values (see [`SnapshotOptions::cells`]) were
+/// published during one copy. Values have a version that counts them; the initial one is 0.
 ///
 /// ```
 /// use mapwright_share::{Segment, Snapshot, SnapshotOptions};
@@ -67,8 +67,8 @@ const CELLS: usize = 4;
 /// ```
 ///
 /// # Caveats
-/// A large value is moved once more where it is returned, which can take longer than reading it (at 64 KiB several
-/// times as long): [`read_into`](Self::read_into) copies once.
+/// A large value is moved once more where it is returned, which can take longer than reading it (at 64 KiB
+/// several times as long): [`read_into`](Self::read_into) copies once.
 pub struct Snapshot<T> {
     handle: Handle,
     value: PhantomData<fn() -> T>,
@@ -94,8 +94,8 @@ impl<T: Plain> SnapshotOptions<T> {
         Self { initial, cells: CELLS }
     }
 
-    /// Sets how many values are kept: at least 3, rounded up to a power of two; 4 where nothing is said. More of
-    /// them are for readers that are slower than so many publications.
+    /// Sets how many values are kept: at least 3, rounded up to a power of two; 4 where nothing is said. More
+    /// of them are for readers that are slower than so many publications.
     #[must_use]
     pub const fn cells(mut self, cells: usize) -> Self {
         self.cells = cells;
@@ -112,13 +112,13 @@ impl<T: Plain + Default> Default for SnapshotOptions<T> {
 impl<T: Plain> Snapshot<T> {
     /// Returns the latest value.
     ///
-    /// Repeats where it was lapped, which a writer that publishes without pause can make it do, each time at most
-    /// once for as many publications as there are cells. For a bound that somebody else cannot move, see
+    /// Repeats where it was lapped, which a writer that publishes without pause can make it do, each time at
+    /// most once for as many publications as there are cells. For a bound that somebody else cannot move, see
     /// [`try_read`](Self::try_read) and [`read_until`](Self::read_until).
     ///
     /// # Errors
-    /// [`SnapshotError::Damaged`] where what is there makes no sense; [`SnapshotError::Fault`] where the memory is
-    /// gone.
+    /// [`SnapshotError::Damaged`] where what is there makes no sense; [`SnapshotError::Fault`] where the
+    /// memory is gone.
     #[inline]
     pub fn read(&self) -> Result<T, SnapshotError> {
         in_place(|target| self.read_into(target))
@@ -187,8 +187,8 @@ impl<T: Plain> Snapshot<T> {
         self.handle.changed(since, until)
     }
 
-    /// Returns what is ready as soon as another version than that one is published, to be waited for among other
-    /// things.
+    /// Returns what is ready as soon as another version than that one is published, to be waited for among
+    /// other things.
     #[must_use]
     pub fn change_since(&self, version: u64) -> SnapshotChange {
         SnapshotChange::new(self.handle.clone(), version)
@@ -197,8 +197,8 @@ impl<T: Plain> Snapshot<T> {
     /// Becomes the writer, where there is none or it is dead.
     ///
     /// # Errors
-    /// [`WriterError::Taken`] by one that lives; [`WriterError::ReadOnly`] where the memory is mapped for reading;
-    /// [`WriterError::Fault`] where it is gone.
+    /// [`WriterError::Taken`] by one that lives; [`WriterError::ReadOnly`] where the memory is mapped for
+    /// reading; [`WriterError::Fault`] where it is gone.
     pub fn writer(&self) -> Result<SnapshotWriter<T>, WriterError> {
         self.writer_until(Deadline::now())
     }
@@ -242,7 +242,8 @@ impl<T: Plain> SnapshotWriter<T> {
     /// Changes a copy of the latest value and publishes it; returns its version. A panic publishes nothing.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), and [`SnapshotError::Damaged`] where there is no value that makes sense.
+    /// As [`publish`](Self::publish), and [`SnapshotError::Damaged`] where there is no value that makes
+    /// sense.
     pub fn update(&mut self, change: impl FnOnce(&mut T)) -> Result<u64, SnapshotError> {
         let mut value = self.snapshot.read()?;
         change(&mut value);

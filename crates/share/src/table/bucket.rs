@@ -6,9 +6,9 @@
 //!     │ passed   │ tag 6     │   …    │ tag 1    │ tag 0    │
 //!     └──────────┴───────────┴───  ───┴──────────┴──────────┘
 //! ```
-//! A tag is 0 for an empty slot, else 128 plus seven bits of the key's hash. `passed` counts the entries that would
-//! have been here had there been room, and went on; where it is 0 nobody need look further. It stays at 255 once
-//! it got there, until it is counted anew.
+//! A tag is 0 for an empty slot, else 128 plus seven bits of the key's hash. `passed` counts the entries that
+//! would have been here had there been room, and went on; where it is 0 nobody need look further. It stays at
+//! 255 once it got there, until it is counted anew.
 
 /// Slots of a bucket.
 pub(super) const LANES: usize = 7;
@@ -56,7 +56,8 @@ impl Bucket {
         self.0 >> 56
     }
 
-    /// Returns it with one more or one less who passed by; nothing changes where they are too many to be counted.
+    /// Returns it with one more or one less who passed by; nothing changes where they are too many to be
+    /// counted.
     #[must_use]
     pub(super) const fn passed_by(self, more: bool) -> Self {
         match (self.passed(), more) {

@@ -1,8 +1,9 @@
 //! A group of buckets: one writer at a time, whose death leaves nothing but counts and tags to be made anew.
 //!
-//! What is true is in the slots. Tags, counts of those who passed, and the number of entries follow from them, and
-//! are written so that they never hide an entry: before it comes to be, and after it has gone. Whoever takes the
-//! claim from a dead one writes them anew from the slots; when it dies over that, the next does.
+//! What is true is in the slots. Tags, counts of those who passed, and the number of entries follow from
+//! them, and are written so that they never hide an entry: before it comes to be, and after it has gone.
+//! Whoever takes the claim from a dead one writes them anew from the slots; when it dies over that, the next
+//! does.
 
 use mapwright_core::Plain;
 use mapwright_core::peer::{Deadline, Ordering, Shared, Word64};

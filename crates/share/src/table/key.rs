@@ -169,8 +169,8 @@ fn number(chunk: &[u8]) -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// Mixes bytes into a number of which every bit depends on every bit: a multiplication of 64 by 64 bits for each
-/// eight bytes, and one more.
+/// Mixes bytes into a number of which every bit depends on every bit: a multiplication of 64 by 64 bits for
+/// each eight bytes, and one more.
 #[inline]
 fn hash(bytes: &[u8], seed: u64) -> u64 {
     const LEN: u64 = 0x9E37_79B9_7F4A_7C15;

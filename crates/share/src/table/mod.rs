@@ -5,18 +5,18 @@
 //!  │ claim, number of entries │ …     │ │ 7 tags, passed │ …│ │ sequence │ key │ value(s) │ …      │
 //!  └ 128 bytes each ──────────────────┘ └ 8 bytes each ─────┘ └ one line or more each ─────────────┘
 //! ```
-//! A key belongs to one group, and in it to a bucket; where that is full, to the next in an order of the key's own.
-//! The buckets that it had to pass count it, so that nobody looks further than there is something to find, and so
-//! that a removal takes every trace away: a table does not decay.
+//! A key belongs to one group, and in it to a bucket; where that is full, to the next in an order of the
+//! key's own. The buckets that it had to pass count it, so that nobody looks further than there is something
+//! to find, and so that a removal takes every trace away: a table does not decay.
 //!
-//! Readers load two or three lines and write none. A writer takes the claim of the group, and one store makes the
-//! change. Nothing is ever half there:
+//! Readers load two or three lines and write none. A writer takes the claim of the group, and one store makes
+//! the change. Nothing is ever half there:
 //!
 //! | who dies when | what is left |
 //! |---|---|
 //! | a writer, before the store that makes the change | nothing was inserted, changed or removed |
 //! | a writer, after it | it was, and whole |
-//! | in both cases | the claim, with its name: the next writer of the group takes it and counts the group anew |
+//! | in both cases | the claim, with its name: the next writer takes it and counts the group anew |
 //! | a reader, at any time | nothing |
 
 mod bucket;
@@ -24,8 +24,8 @@ mod error;
 mod group;
 mod iterate;
 mod key;
-#[cfg(all(test, loom))]
-mod loom_tests;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod shape;
 mod slot;
 mod store;
@@ -51,10 +51,10 @@ use store::{Expected, Store};
 
 /// A map from keys to plain values that any number of processes read and change.
 ///
-/// Keys are plain values, or `[u8]` for bytes of any length up to a planned maximum. Reading waits for nobody,
-/// whatever other processes do, and never sees half of a value. Changing an entry waits while another process
-/// changes one that lies nearby, and takes the place of one that died over it at once. It waits as long as one
-/// takes that was stopped in the middle of it.
+/// Keys are plain values, or `[u8]` for bytes of any length up to a planned maximum. Reading waits for
+/// nobody, whatever other processes do, and never sees half of a value. Changing an entry waits while another
+/// process changes one that lies nearby, and takes the place of one that died over it at once. It waits as
+/// long as one takes that was stopped in the middle of it.
 ///
 /// ```
 /// use mapwright_share::{Segment, Table, TableOptions};
@@ -70,7 +70,8 @@ use store::{Expected, Store};
 /// ```
 ///
 /// # Caveats
-/// A value of more than eight bytes takes its room twice. Keys are told apart by their bytes: 0.0 and -0.0 are two.
+/// A value of more than eight bytes takes its room twice. Keys are told apart by their bytes: 0.0 and -0.0
+/// are two.
 pub struct Table<K: TableKey + ?Sized, V> {
     store: Store,
     types: PhantomData<fn(&K) -> V>,
@@ -85,8 +86,9 @@ pub struct TableOptions {
 }
 
 impl TableOptions {
-    /// Makes room for so many entries. There is more than that, about a quarter, because keys do not spread evenly;
-    /// so `Full` is an answer that comes after the capacity was reached, or by a chance of one in many millions.
+    /// Makes room for so many entries. There is more than that, about a quarter, because keys do not spread
+    /// evenly; so `Full` is an answer that comes after the capacity was reached, or by a chance of one in
+    /// many millions.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self { capacity, key_bytes: 64, seed: RandomState::new().hash_one(capacity) }
@@ -99,8 +101,8 @@ impl TableOptions {
         self
     }
 
-    /// Sets the number that is mixed into hashes; a random one where nothing is said, so that nobody can choose
-    /// keys that meet.
+    /// Sets the number that is mixed into hashes; a random one where nothing is said, so that nobody can
+    /// choose keys that meet.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -122,8 +124,8 @@ impl<K: TableKey + ?Sized, V: Plain> Table<K, V> {
     /// Sets the value of a key, and returns the one that it had.
     ///
     /// # Errors
-    /// [`TableError::Full`] where the key's part of the table has no room; [`TableError::TooLong`] for a key of more
-    /// bytes than was planned; [`TableError::Fault`] where the memory is gone.
+    /// [`TableError::Full`] where the key's part of the table has no room; [`TableError::TooLong`] for a key
+    /// of more bytes than was planned; [`TableError::Fault`] where the memory is gone.
     #[inline]
     pub fn insert(&self, key: &K, value: &V) -> Result<Option<V>, TableError> {
         let exchanged = self.store.exchange(key, Expected::Anything, Some(value))?;
@@ -140,8 +142,8 @@ impl<K: TableKey + ?Sized, V: Plain> Table<K, V> {
         Ok(either(exchanged))
     }
 
-    /// Sets the value of a key to `new` where it is `current`, byte for byte; `None` stands for no entry in both.
-    /// `Ok(Err(value))` says what it is instead.
+    /// Sets the value of a key to `new` where it is `current`, byte for byte; `None` stands for no entry in
+    /// both. `Ok(Err(value))` says what it is instead.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
@@ -155,11 +157,11 @@ impl<K: TableKey + ?Sized, V: Plain> Table<K, V> {
         Ok(self.store.exchange(key, Expected::Just(current), new)?.map(|_| ()))
     }
 
-    /// Puts in the place of a key's value what a function makes of it, `None` standing for no entry in both, and
-    /// returns what is there now.
+    /// Puts in the place of a key's value what a function makes of it, `None` standing for no entry in both,
+    /// and returns what is there now.
     ///
-    /// The function may run several times, where others change the same entry meanwhile; it holds nothing, so it may
-    /// use the table and may panic.
+    /// The function may run several times, where others change the same entry meanwhile; it holds nothing, so
+    /// it may use the table and may panic.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
@@ -179,8 +181,8 @@ impl<K: TableKey + ?Sized, V: Plain> Table<K, V> {
         }
     }
 
-    /// Changes the value of a key that is there as [`update`](Self::update) does, where the function returns one.
-    /// Returns whether it was changed.
+    /// Changes the value of a key that is there as [`update`](Self::update) does, where the function returns
+    /// one. Returns whether it was changed.
     ///
     /// # Errors
     /// [`TableError::Fault`] where the memory is gone.
@@ -198,8 +200,8 @@ impl<K: TableKey + ?Sized, V: Plain> Table<K, V> {
         }
     }
 
-    /// Goes over the entries, in no order. Each is whole; those that come or go meanwhile may be there or not, and
-    /// one that goes and comes again may be there twice.
+    /// Goes over the entries, in no order. Each is whole; those that come or go meanwhile may be there or
+    /// not, and one that goes and comes again may be there twice.
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -8,8 +8,8 @@ use super::bucket::LANES;
 use super::group::Group;
 use crate::object::{Parameters, Site, room};
 
-/// Buckets of a group, and how many entries it gets on average. The rest is for chance: that some group gets more
-/// than fit happens to one table in many millions.
+/// Buckets of a group, and how many entries it gets on average. The rest is for chance: that some group gets
+/// more than fit happens to one table in many millions.
 const FILLS: [(usize, usize); 5] = [(128, 690), (64, 315), (32, 140), (16, 58), (8, 20)];
 
 /// So many groups at least, where there are enough entries, so that writers seldom meet.
@@ -67,7 +67,8 @@ impl Shape {
         ]
     }
 
-    /// Reads what [`parameters`](Self::parameters) said; how many words a key of so many bytes has, its type says.
+    /// Reads what [`parameters`](Self::parameters) said; how many words a key of so many bytes has, its type
+    /// says.
     pub(super) fn of(site: &Site, key_words: impl FnOnce(usize) -> usize) -> Result<Self> {
         let [groups, buckets, max_key, value_words, seed, capacity] = site.parameters();
         let number = |it: u64| usize::try_from(it).ok().filter(|&it| it < 1 << 48);
@@ -97,8 +98,8 @@ impl Shape {
         self.groups.checked_mul(self.buckets)?.checked_mul(LANES)
     }
 
-    /// How many places for a value a slot has: what is one word is changed in place, everything else by writing a
-    /// second one.
+    /// How many places for a value a slot has: what is one word is changed in place, everything else by
+    /// writing a second one.
     pub(super) const fn cells(&self) -> usize {
         if self.value_words <= 1 { 1 } else { 2 }
     }

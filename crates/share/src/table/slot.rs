@@ -5,10 +5,10 @@
 //!
 //!  sequence   a count, and in the last two bits: 0 empty, 1 the first value holds, 2 the second one
 //! ```
-//! Storing the sequence is the moment of every change but that of a single word's value, which is its own. What was
-//! written before that moment, into an empty slot or into the value that does not hold, is nobody's. So a death
-//! leaves the entry as it was or as it should be, and whoever reads finds out by the sequence whether what it copied
-//! held all along.
+//! Storing the sequence is the moment of every change but that of a single word's value, which is its own.
+//! What was written before that moment, into an empty slot or into the value that does not hold, is nobody's.
+//! So a death leaves the entry as it was or as it should be, and whoever reads finds out by the sequence
+//! whether what it copied held all along.
 
 use mapwright_core::Plain;
 use mapwright_core::peer::{Ordering, Word64, fence, relax};

@@ -71,8 +71,8 @@ impl Store {
         None
     }
 
-    /// Puts another value, or none, in the place of what is there. `Err` within `Ok` is what is there instead of
-    /// what was expected.
+    /// Puts another value, or none, in the place of what is there. `Err` within `Ok` is what is there instead
+    /// of what was expected.
     #[inline]
     pub(super) fn exchange<K: Key + ?Sized, V: Plain>(
         &self,

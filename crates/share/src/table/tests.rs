@@ -143,7 +143,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_table_does_what_a_hash_map_does(steps in prop::collection::vec((0u8..6, 0u64..80, any::<u8>()), 1..400)) {
+    fn a_table_does_what_a_hash_map_does(
+        steps in prop::collection::vec((0u8..6, 0u64..80, any::<u8>()), 1..400),
+    ) {
         let ground = Ground::new::<Table<u64, Wide>>(&TableOptions::new(20));
         let tables = [ground.attach::<Table<u64, Wide>>(), ground.attach::<Table<u64, Wide>>()];
         let mut model: HashMap<u64, Wide> = HashMap::new();

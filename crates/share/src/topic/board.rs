@@ -127,6 +127,19 @@ impl Board {
         }
     }
 
+    /// Says what a publisher has sent that died before it could say so; returns the position behind it.
+    pub(super) fn catch_up(&self) -> u64 {
+        let mut tail = self.tail();
+        for _ in 0..self.ring.capacity() {
+            if !self.ring.is_over(tail) {
+                break;
+            }
+            tail = tail.wrapping_add(1);
+            self.raise_tail(tail);
+        }
+        tail
+    }
+
     pub(super) fn note_publisher(&self) {
         self.head.had_publisher.store(1, Ordering::Relaxed);
     }

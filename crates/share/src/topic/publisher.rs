@@ -34,17 +34,7 @@ impl<T: Plain> Publisher<T> {
         let place = take_place(board)?;
         board.note_publisher();
         let alone = board.publishers.len() == 1;
-        let mut next = board.tail();
-        if alone {
-            // The one before may have died between sending and saying so.
-            for _ in 0..board.ring.capacity() {
-                if !board.ring.is_over(next) {
-                    break;
-                }
-                next = next.wrapping_add(1);
-                board.set_tail(next);
-            }
-        }
+        let next = board.catch_up();
         Ok(Self { board: Arc::clone(board), place, alone, next, limit: 0, marker: PhantomData })
     }
 

@@ -159,6 +159,18 @@ impl<T: Plain> Subscriber<T> {
         if window.has_some() { Ok(()) } else { Err(ReceiveError::Empty) }
     }
 
+    /// Returns the next message if there is one, making holes of what dead publishers claimed.
+    fn try_receive_past_holes(&mut self) -> Result<T, ReceiveError> {
+        loop {
+            let position = self.position;
+            let is_settled = self.board.ring.settle(position, self.board.oracle());
+            match self.try_receive() {
+                Err(ReceiveError::Empty) if is_settled || self.position != position => {}
+                answer => return answer,
+            }
+        }
+    }
+
     #[cold]
     fn receive_later(&mut self, until: Deadline) -> Result<T, ReceiveError> {
         loop {
@@ -173,10 +185,12 @@ impl<T: Plain> Subscriber<T> {
                 return Err(ReceiveError::TimedOut);
             }
             let ticket = self.board.ready().listen();
-            // What a dead publisher claimed becomes a hole, and the next one may be there.
-            while self.board.ring.settle(self.position, self.board.oracle()) {}
+            // Asked first: what the last one sent before its end is seen below.
             let is_lost = self.board.lost_its_publishers();
-            match self.try_receive() {
+            if is_lost {
+                self.board.catch_up();
+            }
+            match self.try_receive_past_holes() {
                 Err(ReceiveError::Empty) if is_lost => return Err(ReceiveError::NoSender),
                 Err(ReceiveError::Empty) => {}
                 other => return other,

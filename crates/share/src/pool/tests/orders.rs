@@ -25,7 +25,7 @@ fn pools<const N: usize>(chunks: usize) -> [Pool; N] {
 }
 
 #[test]
-fn loom_a_parcel_is_redeemed_by_one_of_two_and_its_bytes_are_whole() {
+fn model_a_parcel_is_redeemed_by_one_of_two_and_its_bytes_are_whole() {
     explore(|| {
         let [sender, one, other] = pools(1);
         let mut loan = sender.try_loan().unwrap();
@@ -52,7 +52,7 @@ fn loom_a_parcel_is_redeemed_by_one_of_two_and_its_bytes_are_whole() {
 }
 
 #[test]
-fn loom_a_chunk_that_is_taken_back_is_freed_once_and_never_under_a_reader() {
+fn model_a_chunk_that_is_taken_back_is_freed_once_and_never_under_a_reader() {
     explore(|| {
         let [sender, reader] = pools(1);
         let mut loan = sender.try_loan().unwrap();

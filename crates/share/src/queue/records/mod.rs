@@ -3,23 +3,23 @@
 //! - [`Records`]: what is shared; [`RecordSender`] and [`RecordReceiver`] are the places at it
 //! - `ring`: what lies in memory
 //!
-//! There is one receiver: records of different lengths are taken in order, and a ring with several readers would
-//! have to wait for the slowest. To share work among several receivers, use a [`Queue`](super::Queue).
+//! There is one receiver: records of different lengths are taken in order, and a ring with several readers
+//! would have to wait for the slowest. To share work among several receivers, use a [`Queue`](super::Queue).
 //!
 //! # What a death leaves
 //! | who dies | when | what the others find |
 //! |---|---|---|
 //! | a sender | before its claim | nothing |
-//! | a sender | between its claim and the record's end | a hole of exactly its claim, which the receiver passes |
-//! | the receiver | before [`receive_into`](RecordReceiver::receive_into) has moved on | the record, in its place |
-//! | … | in the function of [`receive_with`](RecordReceiver::receive_with) | the record, again |
+//! | a sender | between its claim and the record's end | a hole of exactly its claim |
+//! | the receiver | before the record is out | the record, in its place |
+//! | … | in [`receive_with`](RecordReceiver::receive_with)'s function | the record, again |
 //! | … | after | the next record |
 
 mod receiver;
 mod ring;
 mod sender;
 
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(test)]
 mod tests;
 
 use mapwright_core::peer::Word64;
@@ -41,8 +41,8 @@ pub struct RecordsOptions {
 }
 
 impl RecordsOptions {
-    /// For at least so many bytes (rounded up to a power of two), from one sender. A record takes a multiple of
-    /// 64 bytes.
+    /// For at least so many bytes (rounded up to a power of two), from one sender. A record takes a multiple
+    /// of 64 bytes.
     #[must_use]
     pub const fn new(len_bytes: usize) -> Self {
         Self { len: len_bytes, senders: Parties::One }
@@ -128,7 +128,6 @@ impl Object for Records {
 }
 
 /// Tells what there is to say of a ring of records. The counts are exact while nobody sends or receives.
-#[allow(dead_code, reason = "called by the segment's own inspection")]
 pub(crate) fn inspect(site: &Site) -> Result<Vec<Figure>> {
     let ring = Ring::find(site)?;
     let (_, counts) = ring.counts();

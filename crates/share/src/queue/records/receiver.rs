@@ -71,7 +71,8 @@ impl RecordReceiver {
         self.receive_with_until(work, Deadline::never())
     }
 
-    /// Shows the next record, waiting for it until a deadline, and takes it out once the function has returned.
+    /// Shows the next record, waiting for it until a deadline, and takes it out once the function has
+    /// returned.
     ///
     /// # Errors
     /// As [`receive_into_until`](Self::receive_into_until).

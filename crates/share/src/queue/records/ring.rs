@@ -1,18 +1,19 @@
 //! What lies in shared memory: heads, blocks, and the two ends.
 //!
 //! ```text
-//!  control   sender    position                        in blocks; a lower bound of where the next record begins
+//!  control   sender    position                        in blocks; a lower bound of the next record's
 //!            receiver  position · 2 + side             exact
-//!                      received, holes                 once for each side: the position's last bit says which holds
-//!  heads     one word for each block │ round 32 │ state 3 │ 29 bits │   of which the first of a record counts
+//!                      received, holes                 for each side: the position's last bit says which
+//!  heads     one word for each block │ round 32 │ state 3 │ 29 bits │   a record's first counts
 //!            writing   blocks 23, place of the sender 6
 //!            full      length in bytes
 //!            pad, hole blocks: to the end of the ring; what a dead sender has claimed
 //!  blocks    of 64 bytes; a record's follow each other
 //! ```
-//! The round is how often the block has been used before, plus one: a head of another round is no head, whatever
-//! the bytes were that lay there, so nothing has to be wiped behind the receiver. Every record begins where the
-//! one before ends, and its head is claimed before the next can be: the heads are the list of what was sent.
+//! The round is how often the block has been used before, plus one: a head of another round is no head,
+//! whatever the bytes were that lay there, so nothing has to be wiped behind the receiver. Every record
+//! begins where the one before ends, and its head is claimed before the next can be: the heads are the list
+//! of what was sent.
 
 use std::sync::Arc;
 

@@ -40,8 +40,8 @@ impl RecordSender {
     ///
     /// # Errors
     /// [`SendError::Full`]; [`SendError::TooLarge`] where it is longer than
-    /// [`longest`](super::Records::longest); [`SendError::NoReceiver`] where it is full and the receiver is gone;
-    /// [`SendError::Fault`].
+    /// [`longest`](super::Records::longest); [`SendError::NoReceiver`] where it is full and the receiver is
+    /// gone; [`SendError::Fault`].
     pub fn try_send(&mut self, record: &[u8]) -> Result<(), SendError> {
         self.check(record)?;
         if self.put(record) {

@@ -25,7 +25,8 @@ fn ground(options: &QueueOptions, sent: u64, taken: u64) -> Ground {
     ground
 }
 
-/// Sends until it is full, receives all; everything must add up. Returns what was received, without what it sent.
+/// Sends until it is full, receives all; everything must add up. Returns what was received, without what it
+/// sent.
 fn survive(ground: &Ground, name: &str) -> Vec<u64> {
     let queue = ground.attach::<Values>();
     let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());

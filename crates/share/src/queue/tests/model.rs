@@ -71,7 +71,8 @@ proptest! {
                     let mut values = Vec::new();
                     let answer = receiver.receive_many(&mut values, count);
                     let there = count.min(model.len());
-                    prop_assert_eq!(answer, if there == 0 && count > 0 { Err(ReceiveError::Empty) } else { Ok(there) });
+                    let is_refused = there == 0 && count > 0;
+                    prop_assert_eq!(answer, if is_refused { Err(ReceiveError::Empty) } else { Ok(there) });
                     let expected: Vec<_> = model.drain(..there).map(|value| [value; 9]).collect();
                     received += u64::try_from(there).unwrap();
                     prop_assert_eq!(values, expected);

@@ -67,22 +67,25 @@ fn a_publisher_may_die_at_any_step_of_publishing() {
                 drop(publisher);
             },
             |scene, _| {
-                let mut lossy = scene.topic.subscribe(Policy::DropOldest, Start::Oldest).unwrap();
-                let mut seen = Vec::new();
-                loop {
-                    match lossy.receive() {
-                        Ok(message) => seen.push(message),
-                        Err(ReceiveError::Missed(_)) => {}
-                        Err(_) => break,
+                let all_of = |policy| {
+                    let mut reader = scene.topic.subscribe(policy, Start::Oldest).unwrap();
+                    let mut seen = Vec::new();
+                    loop {
+                        match reader.receive() {
+                            Ok(message) => seen.push(message),
+                            Err(ReceiveError::Missed(_)) => {}
+                            Err(_) => return seen,
+                        }
                     }
-                }
-                drop(lossy);
+                };
+                let seen = all_of(Policy::DropOldest);
+                let let_in = all_of(Policy::DropNewest { places: 8 });
                 let before = scene.go_on();
                 // Rows without a gap, up to the same last one: nothing is lost, doubled, or half there.
-                for row in [&seen, &before] {
+                for row in [&seen, &let_in, &before] {
                     assert!(row.windows(2).all(|pair| pair[1] == pair[0] + 1), "{row:?}");
                 }
-                assert_eq!(seen.last(), before.last());
+                assert_eq!((seen.last(), let_in.last()), (before.last(), before.last()));
             },
         );
     }
@@ -245,5 +248,41 @@ fn two_publishers_in_two_processes_lose_and_double_nothing() {
     assert_eq!(reader.receive(), Err(ReceiveError::NoSender));
     for child in children {
         assert_eq!(child.wait(), End::Exited(0));
+    }
+}
+
+#[test]
+fn publishers_that_are_killed_at_random_leave_rows_without_gaps() {
+    let ground = ground(8, 2);
+    let topic = ground.attach::<Topic<u64>>();
+    let mut reader = topic.subscribe(Policy::Block, Start::Newest).unwrap();
+    for round in 0..30u64 {
+        let children = [0u64, 1].map(|who| {
+            Child::fork(|| {
+                let mut publisher = ground.attach::<Topic<u64>>().publisher().unwrap();
+                for message in (round << 33 | who << 32).. {
+                    publisher.publish(&message).unwrap();
+                }
+            })
+        });
+        let mut next = [0u64; 2];
+        let mut take = |reader: &mut crate::topic::Subscriber<u64>| {
+            let message = reader.receive()?;
+            assert_eq!(message >> 33, round, "nothing comes later than its publisher's end");
+            let of = &mut next[usize::from(message >> 32 & 1 == 1)];
+            assert_eq!(message & 0xffff_ffff, *of);
+            *of += 1;
+            Ok(())
+        };
+        // Until the first of them is there, the last ones are gone.
+        let mut wanted = 10 + round * 7;
+        while wanted > 0 {
+            wanted -= u64::from(take(&mut reader).is_ok());
+        }
+        for child in children {
+            child.kill();
+            assert_eq!(child.wait(), End::Killed(9));
+        }
+        while take(&mut reader) != Err(ReceiveError::NoSender) {}
     }
 }

@@ -27,7 +27,7 @@ fn topics<const N: usize>(capacity: usize, publishers: usize) -> [Topic<[u64; 2]
 }
 
 #[test]
-fn loom_a_lossy_reader_sees_no_torn_message_and_counts_what_it_missed() {
+fn model_a_lossy_reader_sees_no_torn_message_and_counts_what_it_missed() {
     explore(|| {
         let [writing, reading] = topics(1, 1);
         let mut publisher = writing.publisher().unwrap();
@@ -54,7 +54,7 @@ fn loom_a_lossy_reader_sees_no_torn_message_and_counts_what_it_missed() {
 }
 
 #[test]
-fn loom_a_reader_that_is_waited_for_misses_nothing() {
+fn model_a_reader_that_is_waited_for_misses_nothing() {
     explore(|| {
         let [writing, reading] = topics(1, 1);
         let mut publisher = writing.publisher().unwrap();
@@ -87,7 +87,7 @@ fn loom_a_reader_that_is_waited_for_misses_nothing() {
 }
 
 #[test]
-fn loom_two_publishers_send_each_message_once() {
+fn model_two_publishers_send_each_message_once() {
     explore(|| {
         let [one, other, reading] = topics(2, 2);
         let mut reader = reading.subscribe(Policy::DropOldest, Start::Newest).unwrap();

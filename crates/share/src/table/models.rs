@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loom::thread;
+use crate::orders::{self as thread, explore_with};
 use mapwright_core::peer::{Identity, Oracle};
 
 use super::store::{Expected, Store};
@@ -37,12 +37,6 @@ fn store(value_words: usize) -> [Store; 2] {
     [store, other]
 }
 
-fn explore(preemptions: usize, test: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(test);
-}
-
 fn set(store: &Store, key: u64, value: Wide) {
     store.exchange(&key, Expected::Anything, Some(&value)).unwrap().unwrap();
 }
@@ -52,8 +46,8 @@ fn remove(store: &Store, key: u64) {
 }
 
 #[test]
-fn loom_a_get_beside_two_updates_is_whole() {
-    explore(2, || {
+fn model_a_get_beside_two_updates_is_whole() {
+    explore_with(2, || {
         let [here, there] = store(2);
         set(&here, 1, [1, 1]);
         let writer = thread::spawn(move || {
@@ -67,8 +61,8 @@ fn loom_a_get_beside_two_updates_is_whole() {
 }
 
 #[test]
-fn loom_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
-    explore(2, || {
+fn model_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
+    explore_with(2, || {
         let [here, there] = store(2);
         set(&here, 1, [1, 1]);
         let writer = thread::spawn(move || {
@@ -83,8 +77,8 @@ fn loom_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
 }
 
 #[test]
-fn loom_two_updates_of_one_entry_are_both_counted() {
-    explore(2, || {
+fn model_two_updates_of_one_entry_are_both_counted() {
+    explore_with(2, || {
         let [here, there] = store(1);
         let add = |store: &Store| {
             let mut current: Option<u64> = None;
@@ -103,8 +97,8 @@ fn loom_two_updates_of_one_entry_are_both_counted() {
 }
 
 #[test]
-fn loom_two_who_take_over_from_a_dead_one_do_not_undo_each_other() {
-    explore(2, || {
+fn model_two_who_take_over_from_a_dead_one_do_not_undo_each_other() {
+    explore_with(2, || {
         let [here, there] = store(1);
         let dead = here.seen_by(Arc::new(Seat(0)));
         std::mem::forget(super::group::Held::take::<u64>(&dead, 0));

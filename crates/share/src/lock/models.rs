@@ -1,13 +1,13 @@
-//! The shipped code under every interleaving of a few threads, each of which is a participant of its own.
+//! The shipped code under the model checkers: every interleaving of a few threads (loom), and many random ones
+//! (shuttle). Each thread is a participant of its own.
 
 use std::sync::Arc;
 
-use loom::model::Builder;
-use loom::thread;
 use mapwright_core::peer::{Deadline, Identity, Line, Oracle, Ordering, Placed, Word64};
 
 use super::*;
 use crate::answers::LockError;
+use crate::orders::{self as thread, explore};
 
 /// Participants that live for ever.
 #[derive(Debug)]
@@ -35,13 +35,6 @@ fn me(seat: usize) -> Arc<dyn Oracle> {
     Arc::new(Alive(seat))
 }
 
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.max_branches = 20_000;
-    builder.check(model);
-}
-
 /// Makes as many structures as there are.
 fn many<T: Default + mapwright_core::peer::Shared>(count: usize) -> Placed<[T]> {
     Placed::own_many((0..count).map(|_| T::default()).collect())
@@ -52,8 +45,8 @@ fn words(count: usize) -> Placed<[Word64]> {
 }
 
 #[test]
-fn loom_mutex_excludes() {
-    check(|| {
+fn model_mutex_excludes() {
+    explore(|| {
         let (head, copies) = (Placed::own(mutex::Head::default()), words(4));
         let at = |seat| Mutex::<[u64; 2]>::at(head.clone(), copies.clone(), me(seat));
         let add = |mutex: &Mutex<[u64; 2]>| {
@@ -87,8 +80,8 @@ impl Read {
 }
 
 #[test]
-fn loom_rwlock_reader_never_sees_a_write_in_progress() {
-    check(|| {
+fn model_rwlock_reader_never_sees_a_write_in_progress() {
+    explore(|| {
         let lock = Read::new(2);
         let (reader, writer) = (lock.at(0), lock.at(1));
         let thread = thread::spawn(move || {
@@ -105,8 +98,8 @@ fn loom_rwlock_reader_never_sees_a_write_in_progress() {
 }
 
 #[test]
-fn loom_rwlock_two_threads_of_one_process_count_into_one_slot() {
-    check(|| {
+fn model_rwlock_two_threads_of_one_process_count_into_one_slot() {
+    explore(|| {
         let lock = Read::new(2);
         let (one, other, writer) = (lock.at(0), lock.at(0), lock.at(1));
         let thread = thread::spawn(move || drop(other.read().expect("nobody dies")));
@@ -117,8 +110,8 @@ fn loom_rwlock_two_threads_of_one_process_count_into_one_slot() {
 }
 
 #[test]
-fn loom_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
-    check(|| {
+fn model_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
+    explore(|| {
         let (head, permits, inside) = (Placed::own(semaphore::Head::default()), words(1), words(1));
         let at = |seat| Semaphore::at(head.clone(), permits.clone(), me(seat));
         let enter = |semaphore: &Semaphore, inside: &[Word64]| {
@@ -136,8 +129,8 @@ fn loom_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
 }
 
 #[test]
-fn loom_barrier_lets_both_through_with_one_leader() {
-    check(|| {
+fn model_barrier_lets_both_through_with_one_leader() {
+    explore(|| {
         let (head, places) = (Placed::own(barrier::Head::default()), many(2));
         let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
         let (one, other) = (at(0), at(1));
@@ -149,8 +142,8 @@ fn loom_barrier_lets_both_through_with_one_leader() {
 }
 
 #[test]
-fn loom_barrier_arrival_counts_for_both_or_for_none() {
-    check(|| {
+fn model_barrier_arrival_counts_for_both_or_for_none() {
+    explore(|| {
         let (head, places) = (Placed::own(barrier::Head::default()), many(2));
         let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
         let (one, other) = (at(0), at(1));
@@ -163,9 +156,9 @@ fn loom_barrier_arrival_counts_for_both_or_for_none() {
 }
 
 #[test]
-fn loom_event_lets_a_sleeper_through() {
+fn model_event_lets_a_sleeper_through() {
     for kind in [EventOptions::Manual, EventOptions::Auto] {
-        check(move || {
+        explore(move || {
             let head = Placed::own(event::Head::default());
             let (event, theirs) = (Event::at(head.clone(), kind), Event::at(head, kind));
             let thread = thread::spawn(move || theirs.wait().expect("nothing is gone"));
@@ -177,8 +170,8 @@ fn loom_event_lets_a_sleeper_through() {
 }
 
 #[test]
-fn loom_automatic_event_lets_one_through() {
-    check(|| {
+fn model_automatic_event_lets_one_through() {
+    explore(|| {
         let head = Placed::own(event::Head::default());
         let at = || Event::at(head.clone(), EventOptions::Auto);
         let (event, theirs) = (at(), at());
@@ -190,8 +183,8 @@ fn loom_automatic_event_lets_one_through() {
 }
 
 #[test]
-fn loom_once_is_run_by_one_and_seen_by_both() {
-    check(|| {
+fn model_once_is_run_by_one_and_seen_by_both() {
+    explore(|| {
         let (head, runs) = (Placed::own(once::Head::default()), words(1));
         let at = |seat| Once::at(head.clone(), me(seat));
         let (one, other, theirs) = (at(0), at(1), runs.clone());
@@ -207,9 +200,9 @@ fn loom_once_is_run_by_one_and_seen_by_both() {
 }
 
 #[test]
-fn loom_condvar_loses_no_notification() {
+fn model_condvar_loses_no_notification() {
     for all in [true, false] {
-        check(move || {
+        explore(move || {
             let (head, copies) = (Placed::own(mutex::Head::default()), words(2));
             let condvar = Placed::own(condvar::Head::default());
             let at = |seat| Mutex::<u64>::at(head.clone(), copies.clone(), me(seat));

@@ -1,17 +1,11 @@
 //! Appenders and readers of a log under a model checker.
 
-use loom::thread;
+use crate::orders::{self as thread, explore};
 use mapwright_core::peer::Identity;
 
 use super::LogError;
 use super::record::State;
 use super::words::{Eyes, model};
-
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(test);
-}
 
 /// The written records from the beginning to the first that is not.
 fn records(eyes: &Eyes) -> Vec<u64> {
@@ -35,7 +29,7 @@ fn bytes_of(number: u64) -> [u8; 16] {
 }
 
 #[test]
-fn loom_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
+fn model_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
     explore(|| {
         let (hand, eyes) = model(9);
         let other = hand.clone();
@@ -57,7 +51,7 @@ fn loom_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
 }
 
 #[test]
-fn loom_the_last_room_is_given_to_one() {
+fn model_the_last_room_is_given_to_one() {
     explore(|| {
         let (hand, eyes) = model(4);
         let other = hand.clone();

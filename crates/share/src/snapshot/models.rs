@@ -1,15 +1,9 @@
 //! The cells under a model checker.
 
-use loom::thread;
+use crate::orders::{self as thread, explore};
 
 use super::SnapshotError;
 use super::cells::{Eyes, copy_to, model};
-
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(test);
-}
 
 fn look(eyes: &Eyes) -> Result<(u64, u64), SnapshotError> {
     let mut value = [0; 16];
@@ -27,7 +21,7 @@ fn bytes_of(number: u64) -> [u8; 16] {
 }
 
 #[test]
-fn loom_a_look_beside_a_writer_is_whole_or_lapped_and_never_goes_back() {
+fn model_a_look_beside_a_writer_is_whole_or_lapped_and_never_goes_back() {
     explore(|| {
         let (hand, eyes) = model(2, 16);
         let writer = thread::spawn(move || {
@@ -52,7 +46,7 @@ fn loom_a_look_beside_a_writer_is_whole_or_lapped_and_never_goes_back() {
 }
 
 #[test]
-fn loom_what_a_dead_writer_left_unpublished_is_never_seen() {
+fn model_what_a_dead_writer_left_unpublished_is_never_seen() {
     explore(|| {
         let (hand, eyes) = model(4, 16);
         hand.publish(&bytes_of(1)).unwrap();

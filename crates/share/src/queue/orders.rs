@@ -1,0 +1,194 @@
+//! Every order of the steps of senders, receivers, and those who recover.
+
+#![cfg(any(loom, shuttle))]
+
+use std::sync::Arc;
+
+use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, relax};
+
+use super::lane::{LaneReceiver, LaneSender};
+use super::ring::{Mark, Ring, Shape, State, low};
+use super::slots::{SlotReceiver, SlotSender};
+use crate::orders::{Everybody, explore, spawn};
+
+/// The seat of somebody who has died.
+const DEAD: usize = 7;
+
+/// A participant to whom all are alive but that one.
+#[derive(Debug)]
+struct Survivor(Everybody);
+
+impl Oracle for Survivor {
+    fn me(&self) -> Identity {
+        self.0.me()
+    }
+
+    fn is_alive(&self, who: Identity) -> bool {
+        who.seat() != DEAD
+    }
+
+    fn is_short_alive(&self, short: u32) -> bool {
+        short != Identity::new(DEAD, 1).short()
+    }
+
+    fn knows_thread_ids(&self) -> bool {
+        false
+    }
+}
+
+/// A queue of pairs of words, as seen by participants of these seats.
+fn rings<const N: usize>(shape: Shape, capacity: u64) -> [Ring; N] {
+    let words = |count| Placed::own_many((0..count).map(|_| Word64::new(0)).collect());
+    let control: Placed<super::Control> = Placed::own(Default::default());
+    let slots = words(capacity * 8);
+    let tallies = words(capacity);
+    std::array::from_fn(|seat| {
+        let oracle: Arc<dyn Oracle> = Arc::new(Survivor(Everybody::at(seat)));
+        Ring::new(control.clone(), slots.clone(), tallies.clone(), oracle, (shape, capacity, 8))
+    })
+}
+
+const fn shape(many: bool, drops: bool) -> Shape {
+    Shape { many_senders: many, many_receivers: many, drops }
+}
+
+type Pair = [u64; 2];
+
+fn whole(pair: Pair) -> u64 {
+    assert_eq!(pair[0], pair[1], "torn");
+    pair[0]
+}
+
+#[test]
+fn model_one_to_one_all_arrives_whole_and_in_order() {
+    explore(|| {
+        let [sending, receiving] = rings(shape(false, false), 2);
+        let sender = spawn(move || {
+            let mut lane = LaneSender::resume(&sending);
+            for value in 1..=3u64 {
+                while !lane.put(&sending, &[value, value]) {
+                    relax();
+                }
+            }
+        });
+        let mut lane = LaneReceiver::resume(&receiving);
+        for value in 1..=3u64 {
+            let got = loop {
+                match lane.peek::<Pair>(&receiving) {
+                    Some(got) => break got,
+                    None => relax(),
+                }
+            };
+            assert_eq!(whole(got), value);
+            lane.advance();
+            lane.publish(&receiving);
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn model_many_to_many_each_value_goes_to_one() {
+    explore(|| {
+        let [first, second, third, mine] = rings(shape(true, false), 2);
+        let send = |ring: Ring, value: u64| {
+            spawn(move || assert!(SlotSender::resume(&ring).put(&ring, &[value, value]), "there is room"))
+        };
+        let senders = [send(first, 1), send(second, 2)];
+        let other = spawn(move || SlotReceiver::resume(&third).take::<Pair>(&third).map(whole));
+        let mut receiver = SlotReceiver::resume(&mine);
+        let mut got: Vec<u64> = receiver.take(&mine).map(whole).into_iter().collect();
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        got.extend(other.join().unwrap());
+        while let Some(pair) = receiver.take(&mine) {
+            got.push(whole(pair));
+        }
+        got.sort_unstable();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+#[test]
+fn model_a_slot_that_is_used_again_is_never_torn() {
+    explore(|| {
+        let [sending, receiving, other] = rings(shape(true, false), 1);
+        let sender = spawn(move || {
+            let mut sender = SlotSender::resume(&sending);
+            let sent = |value: &u64| sender.put(&sending, &[*value, *value]);
+            u64::try_from((1..=2).take_while(sent).count()).unwrap()
+        });
+        let taker = spawn(move || SlotReceiver::resume(&other).take::<Pair>(&other).map(whole));
+        let mut receiver = SlotReceiver::resume(&receiving);
+        let mut got: Vec<u64> = receiver.take(&receiving).map(whole).into_iter().collect();
+        got.extend(taker.join().unwrap());
+        let sent = sender.join().unwrap();
+        while let Some(pair) = receiver.take(&receiving) {
+            got.push(whole(pair));
+        }
+        got.sort_unstable();
+        assert_eq!(got, (1..=sent).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn model_what_is_given_back_is_received() {
+    explore(|| {
+        let [mine, theirs] = rings(shape(true, false), 2);
+        let mut sender = SlotSender::resume(&mine);
+        assert!(sender.put(&mine, &[1u64, 1]) && sender.put(&mine, &[2u64, 2]));
+        let other = spawn(move || {
+            let mut receiver = SlotReceiver::resume(&theirs);
+            if let Some((pair, hold)) = receiver.hold::<Pair>(&theirs) {
+                whole(pair);
+                SlotReceiver::give_back(&theirs, hold);
+            }
+        });
+        let mut receiver = SlotReceiver::resume(&mine);
+        let mut got: Vec<u64> = receiver.take(&mine).map(whole).into_iter().collect();
+        other.join().unwrap();
+        while let Some(pair) = receiver.take(&mine) {
+            got.push(whole(pair));
+        }
+        got.sort_unstable();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+/// Two who recover what a dead one has left at the first position, and then receive what there is.
+fn recover_twice(drops: bool, state: State) -> (Vec<u64>, (u64, u64)) {
+    let [mine, theirs] = rings(shape(true, drops), 1);
+    let mut sender = SlotSender::resume(&mine);
+    assert!(sender.put(&mine, &[1u64, 1]));
+    let who = low(u64::from(Identity::new(DEAD, 1).short()));
+    let left = Mark { lap: 0, state, again: false, who }.word();
+    mine.slot(0).unwrap().0.store(left, Ordering::Release);
+    let recover = |ring: &Ring| {
+        let mut receiver = SlotReceiver::resume(ring);
+        let mut got: Vec<u64> = receiver.take(ring).map(whole).into_iter().collect();
+        receiver.settle(ring);
+        got.extend(receiver.take(ring).map(whole));
+        got
+    };
+    let other = spawn(move || recover(&theirs));
+    let mut got = recover(&mine);
+    got.extend(other.join().unwrap());
+    got.sort_unstable();
+    (got, mine.tallies())
+}
+
+#[test]
+fn model_a_dead_receivers_value_is_redelivered_once() {
+    explore(|| assert_eq!(recover_twice(false, State::Reading), (vec![1], (0, 1))));
+}
+
+#[test]
+fn model_a_dead_receivers_value_is_dropped_and_counted_once() {
+    explore(|| assert_eq!(recover_twice(true, State::Reading), (vec![], (0, 1))));
+}
+
+#[test]
+fn model_a_dead_senders_claim_is_a_hole_once() {
+    explore(|| assert_eq!(recover_twice(false, State::Writing), (vec![], (1, 0))));
+}
