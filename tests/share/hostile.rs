@@ -1,7 +1,8 @@
 //! Peers without manners: a process that scribbles over everything it may write while others use it.
 //!
-//! Over an untrusted channel that must change nothing but its own messages. Over a segment, which is for processes
-//! that cooperate, it may spoil every answer, and still nobody crashes and nobody touches other memory.
+//! Over an untrusted channel that must change nothing but its own messages. Over a segment, which is for
+//! processes that cooperate, it may spoil every answer, and still nobody crashes and nobody touches other
+//! memory.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -54,8 +55,8 @@ fn scribble_over_a_channel(parent: &mut Parent) {
     }
 }
 
-/// The memory that this process shares as its own side. It is sealed against new maps for writing, so it is written
-/// through the map that exists: by way of /proc/self/mem, as a debugger would.
+/// The memory that this process shares as its own side. It is sealed against new maps for writing, so it is
+/// written through the map that exists: by way of /proc/self/mem, as a debugger would.
 struct Outbox {
     memory: std::fs::File,
     start: u64,
@@ -217,9 +218,9 @@ fn use_once(segment: &Segment) {
         drop(pool.receive(parcel).map(|received| received.to_vec()));
     }
     if let Ok(snapshot) = segment.get::<Snapshot<[u64; 4]>>("snapshot") {
-        drop(snapshot.try_read());
+        let _lapped = snapshot.try_read();
         if let Ok(mut writer) = snapshot.writer_until(soon()) {
-            drop(writer.publish(&[1; 4]));
+            let _damaged = writer.publish(&[1; 4]);
         }
     }
     if let Ok(table) = segment.get::<Table<u64, u64>>("table") {

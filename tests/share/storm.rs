@@ -1,10 +1,10 @@
-//! Everything at once, between processes that are killed and stopped at random: nobody hangs, nothing is torn,
-//! and in the end everything adds up.
+//! Everything at once, between processes that are killed and stopped at random: nobody hangs, nothing is
+//! torn, and in the end everything adds up.
 //!
-//! A role drives it: it has one thread, and forks the workers. Each worker does one random thing after the other,
-//! counts what it has done in memory that outlives it, and checks whatever it reads. The driver sends thousands of
-//! signals: SIGKILL, after which another worker takes the place, and SIGSTOP, with SIGCONT some signals later. A
-//! worker that has done nothing for a minute, although nobody is stopped, has hung.
+//! A role drives it: it has one thread, and forks the workers. Each worker does one random thing after the
+//! other, counts what it has done in memory that outlives it, and checks whatever it reads. The driver sends
+//! thousands of signals: SIGKILL, after which another worker takes the place, and SIGSTOP, with SIGCONT some
+//! signals later. A worker that has done nothing for a minute, although nobody is stopped, has hung.
 
 #![allow(unsafe_code, reason = "fork and kill have no safe form")]
 
@@ -44,8 +44,11 @@ fn a_storm_of_kills_and_stops_over_everything_adds_up() {
     println!("{summary}");
 }
 
+/// One thing that a worker does, and what it is called.
+type Deed = (&'static str, fn(&mut Worker));
+
 /// What a worker does, one of these at a time.
-const DEEDS: [(&str, fn(&mut Worker)); 13] = [
+const DEEDS: [Deed; 13] = [
     ("mutex", Worker::mutex),
     ("rwlock read", Worker::read),
     ("rwlock write", Worker::write),
@@ -60,6 +63,9 @@ const DEEDS: [(&str, fn(&mut Worker)); 13] = [
     ("log", Worker::log),
     ("event, once, barrier", Worker::meet),
 ];
+
+/// The word of a worker that says what it is doing.
+const NOW: usize = 15;
 
 /// A word for each deed of each worker.
 struct Tally(Map<ReadWrite>);
@@ -123,6 +129,7 @@ impl Worker {
         let mut worker = Self { segment, random: Random::of_seed(seed), log };
         loop {
             let deed = worker.random.below(DEEDS.len());
+            tally.word(index, NOW).store(u64::try_from(deed).unwrap(), Ordering::Relaxed).unwrap();
             for _ in 0..1 + worker.random.below(8) {
                 DEEDS[deed].1(&mut worker);
             }
@@ -238,7 +245,7 @@ impl Worker {
         whole(snapshot.read().unwrap());
         let until = self.soon();
         if let Ok(mut writer) = snapshot.writer_until(until) {
-            writer.update(|pair| step(pair)).unwrap();
+            writer.update(step).unwrap();
         }
     }
 
@@ -409,9 +416,19 @@ fn demand_progress(workers: &mut [Subject], tally: &Tally) {
     let start = Instant::now();
     while (0..WORKERS).any(|index| tally.of(index) == before[index]) {
         let hung: Vec<usize> = (0..WORKERS).filter(|&index| tally.of(index) == before[index]).collect();
-        assert!(start.elapsed() < Duration::from_secs(60), "workers {hung:?} have done nothing for a minute");
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", blame(&hung, tally));
         std::thread::yield_now();
     }
+}
+
+/// Says what those were doing who hang.
+fn blame(hung: &[usize], tally: &Tally) -> String {
+    let deed = |&worker: &usize| {
+        let deed = tally.word(worker, NOW).load(Ordering::Relaxed).unwrap();
+        format!("worker {worker} ({})", DEEDS[usize::try_from(deed).unwrap()].0)
+    };
+    let hung: Vec<String> = hung.iter().map(deed).collect();
+    format!("nothing was done for a minute by {}", hung.join(", "))
 }
 
 /// Nobody is left: everything has to be usable, and complete.

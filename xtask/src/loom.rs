@@ -1,5 +1,6 @@
 //! Models of the places where threads and processes meet: the `loom_*` tests of core and the `model_*`
-//! tests of share, in every order of their steps; and those of share once more under shuttle, in many random orders.
+//! tests of share, in every order of their steps; and those of share once more under shuttle, in many random
+//! orders.
 //!
 //! "Every" is bounded: a thread is interrupted against its will so many times in a run. What is known of such
 //! errors is found by two interruptions; three take seconds here, and no bound took seven minutes.
@@ -26,7 +27,8 @@ impl Default for Options {
     }
 }
 
-/// Builds core and share with their synchronisation replaced by the model checker's, and runs what is named for it.
+/// Builds core and share with their synchronisation replaced by the model checker's, and runs what is named
+/// for it.
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let packages = ["--package", "mapwright-core", "--package", "mapwright-share"];
     let mut command = checker("loom", &packages);

@@ -42,8 +42,8 @@ pub fn derive_plain(input: TokenStream) -> TokenStream {
     expand::plain(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Derives `Shared` for a `#[repr(C)]` or `#[repr(transparent)]` struct whose fields are all shared: words, and
-/// what is made of them.
+/// Derives `Shared` for a `#[repr(C)]` or `#[repr(transparent)]` struct whose fields are all shared: words,
+/// and what is made of them.
 ///
 /// ```
 /// use mapwright_core::peer::{Line, Shared, Word32, Word64};

@@ -1,8 +1,8 @@
 //! From a struct of words to the proof that it is nothing else.
 //!
 //! The implementation holds only where every field's type has it; the compiler checks that. What it cannot
-//! check is refused here: other kinds of types, other representations. (A destructor would do no harm: what lies
-//! in shared memory is never dropped.)
+//! check is refused here: other kinds of types, other representations. (A destructor would do no harm: what
+//! lies in shared memory is never dropped.)
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -30,7 +30,7 @@ pub(crate) fn mark(input: &DeriveInput, mark: &str) -> Result<TokenStream> {
     let types = fields.iter().map(|field| &field.ty);
     Ok(quote! {
         #[automatically_derived]
-        #[allow(unsafe_code, clippy::undocumented_unsafe_blocks, reason = "derived from fields that all have it")]
+        #[allow(unsafe_code, clippy::undocumented_unsafe_blocks, reason = "all fields have it")]
         unsafe impl #parameters #krate::peer::#mark for #name #arguments
         where
             #(#types: #krate::peer::#mark,)*

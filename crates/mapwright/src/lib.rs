@@ -32,7 +32,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `bytes` | `From<Frozen> for bytes::Bytes`, without copying |
-//! | `share` | [`share`]: segments of memory between processes, with locks, queues, snapshots and tables in them |
+//! | `share` | [`share`]: memory between processes, with locks, queues, snapshots and tables in it |
 //! | `stable_deref` | `StableDeref` for `Frozen` and `Memory` |
 
 pub use mapwright_core::*;

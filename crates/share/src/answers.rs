@@ -1,6 +1,7 @@
 //! What calls on shared structures answer when they do not succeed at once.
 //!
-//! Full, empty, too late and somebody's death are answers, not failures of the world: small enums, to be matched.
+//! Full, empty, too late and somebody's death are answers, not failures of the world: small enums, to be
+//! matched.
 
 use std::fmt;
 
@@ -55,8 +56,8 @@ pub enum ReceiveError {
 }
 
 impl<G> LockError<G> {
-    /// Lets go of what came with the error, so that it can be passed up with `?`. A dead holder's lock that was not
-    /// repaired is poisoned by that.
+    /// Lets go of what came with the error, so that it can be passed up with `?`. A dead holder's lock that
+    /// was not repaired is poisoned by that.
     pub fn without_lock(self) -> LockError<()> {
         match self {
             Self::OwnerDied(_) => LockError::OwnerDied(()),

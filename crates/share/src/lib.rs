@@ -1,8 +1,9 @@
-//! Processes talk over memory that they share: segments, locks that survive a death, queues, snapshots, tables.
+//! Processes talk over memory that they share: segments, locks that survive a death, queues, snapshots,
+//! tables.
 //!
-//! Memory that several processes write is worth what its synchronisation is worth when one of them is killed at
-//! the worst moment. So every structure here is made of words that are changed one at a time, and each has an
-//! answer for a death between any two of them: the tests kill a process before every single step of every
+//! Memory that several processes write is worth what its synchronisation is worth when one of them is killed
+//! at the worst moment. So every structure here is made of words that are changed one at a time, and each has
+//! an answer for a death between any two of them: the tests kill a process before every single step of every
 //! operation, and count what is left.
 //!
 //! Modules stand in the order in which they depend on each other: `value` (plain values in shared words) →
@@ -16,6 +17,7 @@ mod lock;
 mod log;
 mod object;
 #[cfg(all(test, any(loom, shuttle)))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod orders;
 mod pool;
 mod queue;
@@ -24,6 +26,7 @@ mod snapshot;
 mod spin;
 mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod testing;
 mod topic;
 pub mod untrusted;

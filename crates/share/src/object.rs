@@ -2,8 +2,8 @@
 //!
 //! An [`Object`] (a mutex, a queue, a table) says before the segment is made how much room it needs
 //! ([`Plan`]), fills that room while nobody else can see it, and is later found there by every process that
-//! attaches. What it needs to know for that is kept in the segment's catalogue: the kind, a few numbers, and the
-//! text of the types' layout, so that two programs that disagree are told how.
+//! attaches. What it needs to know for that is kept in the segment's catalogue: the kind, a few numbers, and
+//! the text of the types' layout, so that two programs that disagree are told how.
 
 use std::fmt;
 use std::sync::Arc;
@@ -96,7 +96,6 @@ impl Kind {
             Self::Snapshot => crate::snapshot::inspect(site),
             Self::Table => crate::table::inspect(site),
             Self::Log => crate::log::inspect(site),
-            Self::Records => crate::queue::inspect_records(site),
             Self::Topic => crate::topic::inspect(site),
             Self::Pool => crate::pool::inspect(site),
         }
@@ -163,8 +162,8 @@ pub trait Object: Sized {
 
     /// Finds it in its room.
     ///
-    /// The kind and the layout are those of this type; everything else may be anything, because another process
-    /// may have overwritten it.
+    /// The kind and the layout are those of this type; everything else may be anything, because another
+    /// process may have overwritten it.
     ///
     /// # Errors
     /// `Damaged` where the parameters and the room do not fit together.

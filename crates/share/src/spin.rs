@@ -10,8 +10,8 @@ use mapwright_core::peer::Deadline;
 
 /// Looks for something for about as long as a wake-up takes.
 ///
-/// Shorter, and two that answer each other would both sleep each time, for each would wake later than the other
-/// looks.
+/// Shorter, and two that answer each other would both sleep each time, for each would wake later than the
+/// other looks.
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) fn look<R>(mut find: impl FnMut() -> Option<R>) -> Option<R> {
     const SPIN: Duration = Duration::from_micros(50);
@@ -42,8 +42,8 @@ pub(crate) fn look<R>(mut find: impl FnMut() -> Option<R>) -> Option<R> {
     find()
 }
 
-/// With one processor, spinning keeps away whom it waits for. What this process may run on says nothing of it: two
-/// that are pinned have one each.
+/// With one processor, spinning keeps away whom it waits for. What this process may run on says nothing of
+/// it: two that are pinned have one each.
 #[cfg(not(any(loom, shuttle)))]
 fn are_several() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();

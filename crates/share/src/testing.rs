@@ -7,7 +7,6 @@ use mapwright_core::{MapOptions, MemFile, Seals};
 
 use crate::object::{Object, Site};
 
-#[cfg(feature = "crash-points")]
 pub(crate) use crash::at_every_point;
 
 const SEATS: usize = 16;
@@ -85,7 +84,6 @@ pub(crate) fn skip(need: &str, why: &str) {
 }
 
 /// Deaths, one after the other.
-#[cfg(feature = "crash-points")]
 mod crash {
     use std::io::Write;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,9 +95,10 @@ mod crash {
 
     /// Kills a child before each step of an operation, and once after the last; each time on fresh ground.
     ///
-    /// `prepare` makes the ground and runs in the parent. `operate` runs in the child: what it does first, until
-    /// it calls the function that it is given, is not counted (attaching); from there on every step is a point.
-    /// `check` runs in the parent with the number of the step, 0 for the run that came to its end.
+    /// `prepare` makes the ground and runs in the parent. `operate` runs in the child: what it does first,
+    /// until it calls the function that it is given, is not counted (attaching); from there on every step
+    /// is a point. `check` runs in the parent with the number of the step, 0 for the run that came to its
+    /// end.
     pub(crate) fn at_every_point<G>(
         name: &str,
         prepare: impl Fn() -> G,

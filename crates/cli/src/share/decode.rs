@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Number, Value};
 
-/// Turns a value's bytes into JSON, by the layout of its type. `None` where the text is no layout, or of another
-/// length.
+/// Turns a value's bytes into JSON, by the layout of its type. `None` where the text is no layout, or of
+/// another length.
 pub(super) fn decode(layout: &str, bytes: &[u8]) -> Option<Value> {
     let mut text = Text(layout);
     let shape = text.shape()?;
@@ -172,12 +172,13 @@ mod tests {
 
     #[test]
     fn structs_arrays_numbers_and_text_are_read_by_their_layout() {
-        let layout = "{id:u64@0,price:f64@8,venue:[u8;8]@16,more:[{a:u16be@0,b:i16@2;size=4,align=2};2]@24;size=32,align=8}";
+        let more = "[{a:u16be@0,b:i16@2;size=4,align=2};2]";
+        let layout = format!("{{id:u64@0,price:f64@8,venue:[u8;8]@16,more:{more}@24;size=32,align=8}}");
         let mut bytes = 7u64.to_ne_bytes().to_vec();
         bytes.extend(2.5f64.to_ne_bytes());
         bytes.extend(*b"XETRA\0\0\0");
         bytes.extend([0, 1, 0xff, 0xff, 1, 0, 2, 0]);
-        let value = decode(layout, &bytes).unwrap();
+        let value = decode(&layout, &bytes).unwrap();
         let more = json!([{"a": 1, "b": -1}, {"a": 256, "b": 2}]);
         assert_eq!(value, json!({"id": 7, "price": 2.5, "venue": "XETRA", "more": more}));
         assert_eq!(decode("[u8;3]", &[0, 200, 1]).unwrap(), json!([0, 200, 1]));

@@ -23,7 +23,7 @@ pub(super) fn run(directory: &Directory, json: bool, screen: &mut Screen) -> Res
     if json {
         screen.json(&Report { schema: "mapwright.share.list/1", folder, segments })?;
     } else if segments.is_empty() {
-        note(&format!("no segments in {folder}"));
+        note(format!("no segments in {folder}"));
     } else {
         screen.lines(draw::list(&segments))?;
     }

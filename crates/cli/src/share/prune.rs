@@ -39,7 +39,7 @@ pub(super) fn run(
             screen.line(Line::of(Ink::Dim, "in use   ").and(Ink::Plain, name))?;
         }
         if report.removed.is_empty() && report.kept.is_empty() {
-            note(&format!("no segments in {}", directory.path().display()));
+            note(format!("no segments in {}", directory.path().display()));
         }
         report.skipped.iter().for_each(|skipped| complain(&Failure::new(skipped.why.clone())));
     }

@@ -49,8 +49,8 @@ use crate::sys::{page, seal};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be shared between processes in place",
     label = "not made of words only",
-    note = "what several processes change at once is made of `Word32`, `Word64`, arrays of them, and structs of\n\
-            them that derive `Shared`; values of `Plain` types are copied in and out instead"
+    note = "what several processes change at once is made of `Word32`, `Word64`, arrays of them, and\n\
+            structs of them that derive `Shared`; values of `Plain` types are copied in and out instead"
 )]
 pub unsafe trait Shared: Sync + Send + Sized + 'static {}
 
@@ -118,8 +118,8 @@ impl Area<ReadWrite> {
     /// Takes over a map for reading and writing.
     ///
     /// # Errors
-    /// `Unsupported` for huge page files, whose pages cannot be replaced one by one; `OutOfMemory` where 1024 such maps exist
-    /// already (memory files that are sealed against shrinking do not count).
+    /// `Unsupported` for huge page files, whose pages cannot be replaced one by one; `OutOfMemory` where 1024
+    /// such maps exist already (memory files that are sealed against shrinking do not count).
     pub fn new(map: Map<ReadWrite>) -> Result<Self> {
         Self::adopt(map)
     }

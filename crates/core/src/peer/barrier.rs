@@ -1,12 +1,12 @@
 //! Two fences, one of which is free: where something rare has to be ordered against something frequent.
 //!
-//! Both sides of "I store, then I look at what you store" need a full fence. Where one side hardly ever runs, it
-//! can pay for both: membarrier(2) makes every running thread of the registered processes pass a fence.
+//! Both sides of "I store, then I look at what you store" need a full fence. Where one side hardly ever runs,
+//! it can pay for both: membarrier(2) makes every running thread of the registered processes pass a fence.
 //!
 //! # Kernel
-//! `MEMBARRIER_CMD_GLOBAL_EXPEDITED` and its registration (Linux 4.16). A process that could not register passes
-//! a fence of its own each time. One that may not issue barriers ([`others_fence`]) has to look again after a
-//! while.
+//! `MEMBARRIER_CMD_GLOBAL_EXPEDITED` and its registration (Linux 4.16). A process that could not register
+//! passes a fence of its own each time. One that may not issue barriers ([`others_fence`]) has to look again
+//! after a while.
 
 #[cfg(not(any(loom, shuttle)))]
 mod real {
@@ -54,8 +54,8 @@ mod real {
         }
     }
 
-    /// Tells whether [`heavy_fence`] makes others fence. Where it does not, who has passed it may still not see
-    /// what another process stored before, and has to look again after a while.
+    /// Tells whether [`heavy_fence`] makes others fence. Where it does not, who has passed it may still not
+    /// see what another process stored before, and has to look again after a while.
     #[must_use]
     pub fn others_fence() -> bool {
         can_issue()

@@ -1,8 +1,8 @@
 //! A bell: whoever waits for something listens to it; whoever makes something happen rings it.
 //!
-//! Ringing costs one load as long as nobody listens. That needs an order between two stores of two processes (the
-//! listener marks the bell, then looks once more; the ringer publishes, then looks at the mark): a full fence on
-//! both sides, of which the listener pays both ([`barrier`](super::barrier)).
+//! Ringing costs one load as long as nobody listens. That needs an order between two stores of two processes
+//! (the listener marks the bell, then looks once more; the ringer publishes, then looks at the mark): a full
+//! fence on both sides, of which the listener pays both ([`barrier`](super::barrier)).
 //!
 //! A listener that dies leaves a mark: the next ring wakes nobody, and takes it away.
 
@@ -57,8 +57,8 @@ impl Bell {
         self.word.load(Ordering::Relaxed)
     }
 
-    /// Under a model checker: an exchange, which sees the newest mark and orders nothing but this word. A fence
-    /// would hide the ones that others forget.
+    /// Under a model checker: an exchange, which sees the newest mark and orders nothing but this word. A
+    /// fence would hide the ones that others forget.
     #[cfg(any(loom, shuttle))]
     fn look(&self) -> u32 {
         self.word.fetch_add(0, Ordering::Release)

@@ -12,8 +12,8 @@ use super::word::{LookWord64, Ordering, Word64};
 #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
 const LONG: usize = 128;
 
-/// Lengths that are copied without a call: a few moves of 16 bytes instead of as many words (measured: 64 bytes
-/// take 1.2 ns instead of 2.4).
+/// Lengths that are copied without a call: a few moves of 16 bytes instead of as many words (measured: 64
+/// bytes take 1.2 ns instead of 2.4).
 #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
 const SHORT: std::ops::RangeInclusive<usize> = 16..=64;
 

@@ -1,9 +1,9 @@
 //! Who is alive: a lock on one byte of a file, which the kernel lets go of when its holder dies.
 //!
 //! The lock belongs to an open file description that one process owns. Children that are forked close it
-//! before they run a line of their own, programs that are started never see it. So the byte is locked exactly as
-//! long as the process lives (or until it lets go): immune to reused process ids, and the same from every pid
-//! namespace.
+//! before they run a line of their own, programs that are started never see it. So the byte is locked exactly
+//! as long as the process lives (or until it lets go): immune to reused process ids, and the same from every
+//! pid namespace.
 //!
 //! # Kernel
 //! `F_OFD_SETLK` and `F_OFD_GETLK` of fcntl(2) (Linux 3.15), 190 ns a question. The bytes lie far beyond the

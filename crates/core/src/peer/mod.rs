@@ -4,8 +4,8 @@
 //! The crates above build queues, locks and tables of it without a line of unsafe code. Everything here is
 //! sound whatever another process writes into the shared memory, and whatever a safe caller does.
 //!
-//! - [`Word32`], [`Word64`]: atomic words of shared memory; the seam for the model checkers and for tests that
-//!   kill a process at a numbered point ([`points`])
+//! - [`Word32`], [`Word64`]: atomic words of shared memory; the seam for the model checkers and for tests
+//!   that kill a process at a numbered point ([`points`])
 //! - [`Area`], [`Placed`]: shared memory, and structures of words at checked places in it
 //! - [`copy_in`], [`copy_out`]: bytes that others may write
 //! - [`Deadline`], [`wait`], [`wake`]: sleeping until a word changes

@@ -5,8 +5,8 @@
 //!    │        │        │
 //!  mark 0   mark 1   mark 2 …          bytes of the file: locked exactly as long as the participant lives
 //! ```
-//! Taking a seat counts its incarnation up, so an [`Identity`] names one participant for ever: what an earlier
-//! one has left behind is known as a dead one's without asking anybody.
+//! Taking a seat counts its incarnation up, so an [`Identity`] names one participant for ever: what an
+//! earlier one has left behind is known as a dead one's without asking anybody.
 
 use std::fmt;
 use std::io;
@@ -69,8 +69,8 @@ impl Identity {
         self.0 >> Self::SEAT_BITS
     }
 
-    /// Returns the seat and the incarnation's last bits, 29 bits in all, for words that have something else to
-    /// say as well; see [`Oracle::is_short_alive`].
+    /// Returns the seat and the incarnation's last bits, 29 bits in all, for words that have something else
+    /// to say as well; see [`Oracle::is_short_alive`].
     #[must_use]
     pub fn short(self) -> u32 {
         u32::try_from(self.0 & ((1 << Self::SHORT_BITS) - 1)).unwrap_or(0)
@@ -116,16 +116,16 @@ pub trait Oracle: Send + Sync + fmt::Debug {
     /// Returns who asks.
     fn me(&self) -> Identity;
 
-    /// Tells whether a participant is alive. Never says no of one that is; where the kernel gives no answer, it
-    /// says yes.
+    /// Tells whether a participant is alive. Never says no of one that is; where the kernel gives no answer,
+    /// it says yes.
     fn is_alive(&self, who: Identity) -> bool;
 
     /// Tells whether a participant is alive of which only the seat and the last bits of the incarnation are
     /// known, as lock words keep them.
     fn is_short_alive(&self, short: u32) -> bool;
 
-    /// Tells whether thread ids mean the same to this process as to the segment's creator, so that lock words may
-    /// hold them.
+    /// Tells whether thread ids mean the same to this process as to the segment's creator, so that lock words
+    /// may hold them.
     fn knows_thread_ids(&self) -> bool;
 }
 

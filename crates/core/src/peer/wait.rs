@@ -2,8 +2,8 @@
 //!
 //! # Kernel
 //! futex(2), between processes (never `FUTEX_PRIVATE_FLAG`): `FUTEX_WAIT_BITSET` with an absolute deadline of
-//! the monotonic clock, and `FUTEX_WAKE`; futex_waitv(2) (Linux 5.16) to wait for several words, and without it
-//! short sleeps on each in turn.
+//! the monotonic clock, and `FUTEX_WAKE`; futex_waitv(2) (Linux 5.16) to wait for several words, and without
+//! it short sleeps on each in turn.
 
 use super::deadline::Deadline;
 use super::word::{LookWord32, Word32};

@@ -32,8 +32,8 @@ struct Table {
     descriptors: UnsafeCell<Vec<RawFd>>,
 }
 
-// SAFETY: the ranges and descriptors are touched by whoever holds the lock, and by the one thread of a child whose parent's
-// thread held it.
+// SAFETY: the ranges and descriptors are touched by whoever holds the lock, and by the one thread of a child
+// whose parent's thread held it.
 unsafe impl Sync for Table {}
 
 static TABLE: Table = Table {

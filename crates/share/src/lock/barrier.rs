@@ -127,7 +127,7 @@ impl BarrierOptions {
 /// | killed | others get |
 /// |---|---|
 /// | a member that has not arrived | [`BarrierError::Broken`], all of them, until [`reset`](Self::reset) |
-/// | a member that has arrived | their way, if all arrive before anybody notices; else `Broken`, all of them |
+/// | a member that has arrived | their way, if all arrive before anybody notices; else all get `Broken` |
 /// | one that resets, on the way | `Broken` still, until somebody else resets |
 ///
 /// That a generation ended by `Broken` for one of its members and well for another never happens.

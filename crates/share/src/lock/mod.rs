@@ -24,6 +24,7 @@ mod cell;
 mod condvar;
 mod event;
 #[cfg(all(test, any(loom, shuttle)))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod models;
 mod mutex;
 mod once;
@@ -31,6 +32,7 @@ mod readers;
 mod rwlock;
 mod semaphore;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 mod waiting;
 

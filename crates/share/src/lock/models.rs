@@ -1,5 +1,5 @@
-//! The shipped code under the model checkers: every interleaving of a few threads (loom), and many random ones
-//! (shuttle). Each thread is a participant of its own.
+//! The shipped code under the model checkers: every interleaving of a few threads (loom), and many random
+//! ones (shuttle). Each thread is a participant of its own.
 
 use std::sync::Arc;
 

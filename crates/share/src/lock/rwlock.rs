@@ -62,7 +62,7 @@ impl<T> RwLockOptions<T> {
 /// |---|---|---|
 /// | a reader, at any instant | nothing: writers ask who lives, and clear its slot | the lock |
 /// | a writer before it had the lock, or once it let go | nothing | the lock |
-/// | a writer with the lock, or that waits for readers | the last value stored | [`LockError::OwnerDied`], once |
+/// | a writer with the lock, or waiting for readers | the last value stored | [`LockError::OwnerDied`] once |
 /// | one that was told so, before it repaired | the same, poisoned | [`LockError::Poisoned`] |
 ///
 /// Readers see a writer's death as well, and whoever comes first is given the lock to repair the value.

@@ -17,10 +17,12 @@
 
 mod error;
 #[cfg(all(test, any(loom, shuttle)))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod models;
 mod reader;
 mod record;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 mod words;
 

@@ -1,7 +1,5 @@
 //! States and answers of logs; a model; deaths at every step; real processes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 use std::time::Duration;
 
 use mapwright_core::ErrorKind;
@@ -250,7 +248,6 @@ fn a_forked_child_is_told_to_attach() {
     assert_eq!(child.wait(), End::Exited(0));
 }
 
-#[cfg(feature = "crash-points")]
 mod deaths {
     use mapwright_core::peer::points;
 

@@ -42,6 +42,7 @@ fn merge(words: &[Word64], at: usize, within: usize, bytes: &[u8]) {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -74,8 +74,8 @@ impl Loan {
         self.write_at(offset, value.as_bytes())
     }
 
-    /// Makes a message of `len` bytes piece by piece: the function is given where a piece begins, and room for it
-    /// that stays in the cache.
+    /// Makes a message of `len` bytes piece by piece: the function is given where a piece begins, and room
+    /// for it that stays in the cache.
     ///
     /// # Errors
     /// As [`copy_from`](Self::copy_from).
@@ -104,8 +104,8 @@ impl Loan {
 
     /// Hands the chunk over to whoever redeems the parcel first. The parcel is to be sent to them.
     ///
-    /// Until it is redeemed the chunk counts as this participant's, in transit: [`Pool::recall`] takes it back.
-    /// Where a parcel may not get away, [`hand_over`](Self::hand_over) is the safer way.
+    /// Until it is redeemed the chunk counts as this participant's, in transit: [`Pool::recall`] takes it
+    /// back. Where a parcel may not get away, [`hand_over`](Self::hand_over) is the safer way.
     ///
     /// [`Pool::recall`]: crate::Pool::recall
     #[must_use = "the chunk is in transit until the parcel is redeemed"]
@@ -113,8 +113,9 @@ impl Loan {
         self.let_go(State::Sent)
     }
 
-    /// Hands the chunk over and sends the parcel, by a function that says whether it got away. If not, the loan
-    /// comes back with the error; `None` instead of it where somebody has redeemed the parcel in spite of it.
+    /// Hands the chunk over and sends the parcel, by a function that says whether it got away. If not, the
+    /// loan comes back with the error; `None` instead of it where somebody has redeemed the parcel in
+    /// spite of it.
     ///
     /// # Errors
     /// What the function says.

@@ -9,9 +9,9 @@
 //!     │               └──────────▶ published ───────────────────▶ retired ───▶ free
 //!   spare (free, and looked out for the next loan)          when the last hold is let go of
 //! ```
-//! A chunk's word says where it is and names its owner in the same eight bytes, so at every moment each chunk is
-//! in exactly one place. What travels is a [`Parcel`] of 16 bytes; it names the chunk and its generation, which
-//! every loan counts up, so that a parcel that comes too late is refused.
+//! A chunk's word says where it is and names its owner in the same eight bytes, so at every moment each chunk
+//! is in exactly one place. What travels is a [`Parcel`] of 16 bytes; it names the chunk and its generation,
+//! which every loan counts up, so that a parcel that comes too late is refused.
 //!
 //! What a death leaves, and [`Pool::recover`] frees:
 //!
@@ -21,8 +21,8 @@
 //! | in transit, published | when somebody finds nothing free: until then its messages can be received |
 //! | a hold on a published chunk | with the chunk, as if let go of |
 //!
-//! A parcel that is lost while its sender lives (its receiver died between taking the message and redeeming it)
-//! leaves the chunk in transit: [`Pool::in_transit`] lists those, [`Pool::recall`] takes one back.
+//! A parcel that is lost while its sender lives (its receiver died between taking the message and redeeming
+//! it) leaves the chunk in transit: [`Pool::in_transit`] lists those, [`Pool::recall`] takes one back.
 
 mod bytes;
 mod loan;
@@ -50,8 +50,8 @@ use crate::spin;
 
 /// Chunks of shared memory that are written in place, handed over, and read in place.
 ///
-/// Cheaper than a queue of the bytes from some thousand bytes on: nothing is copied between the one who writes and
-/// the one who reads.
+/// Cheaper than a queue of the bytes from some thousand bytes on: nothing is copied between the one who
+/// writes and the one who reads.
 ///
 /// ```
 /// use mapwright_share::{Parcel, Policy, Pool, PoolOptions, Segment, Start, Topic, TopicOptions};
@@ -284,8 +284,8 @@ impl Pool {
         Ok(Loan::new(Arc::clone(&self.store), (index, word)))
     }
 
-    /// Frees every chunk that a dead participant had, also those whose messages are still under way; returns how
-    /// many. Loans do so by themselves when nothing else is free.
+    /// Frees every chunk that a dead participant had, also those whose messages are still under way; returns
+    /// how many. Loans do so by themselves when nothing else is free.
     ///
     /// # Errors
     /// The shared memory is gone.

@@ -13,8 +13,8 @@ use super::word::Word;
 
 /// Names a chunk, for one time: 16 bytes that travel through any queue or topic.
 ///
-/// Redeemed by [`Pool::receive`](crate::Pool::receive). A parcel whose chunk was taken back, redeemed, or lost
-/// with its sender is worth nothing, and is refused.
+/// Redeemed by [`Pool::receive`](crate::Pool::receive). A parcel whose chunk was taken back, redeemed, or
+/// lost with its sender is worth nothing, and is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Plain)]
 #[plain(crate = "mapwright_core")]
 #[repr(C)]
@@ -37,8 +37,8 @@ impl Parcel {
     }
 }
 
-/// A chunk that everybody with its parcel may read. Dropped, it is taken back: nobody redeems it any more, and it
-/// is free when the last reader has given it back.
+/// A chunk that everybody with its parcel may read. Dropped, it is taken back: nobody redeems it any more,
+/// and it is free when the last reader has given it back.
 #[derive(Debug)]
 #[must_use = "the chunk is taken back at once"]
 pub struct Published {
@@ -64,8 +64,8 @@ impl Drop for Published {
 
 /// A chunk that was received, to be read; dropped, it is given back.
 ///
-/// The bytes are copied out, or handed to a function word by word: the sender is trusted not to write any more,
-/// but never so far that a reference could break.
+/// The bytes are copied out, or handed to a function word by word: the sender is trusted not to write any
+/// more, but never so far that a reference could break.
 #[derive(Debug)]
 #[must_use = "the chunk is given back at once"]
 pub struct Received {
@@ -147,8 +147,8 @@ impl Received {
         Ok(())
     }
 
-    /// Hands the message to a function word by word, in place; what the last word has beyond the message's end is
-    /// zero. The quickest way to sum up or to check.
+    /// Hands the message to a function word by word, in place; what the last word has beyond the message's
+    /// end is zero. The quickest way to sum up or to check.
     ///
     /// # Errors
     /// `Fault` where the shared memory is gone.

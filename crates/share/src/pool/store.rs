@@ -1,7 +1,7 @@
 //! The chunks: who has which, and what becomes of those that the dead had.
 //!
-//! Every change of a chunk's place is one change of its word, which names the new owner: there is no moment at
-//! which a chunk is nobody's. An owner that is alive stores; everybody else exchanges what they have seen.
+//! Every change of a chunk's place is one change of its word, which names the new owner: there is no moment
+//! at which a chunk is nobody's. An owner that is alive stores; everybody else exchanges what they have seen.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub(super) struct Store {
 struct Memory {
     /// The spare chunk's index, and one; 0 for none.
     spare: Word64,
-    /// The last four chunks that were handed over, likewise, in 16 bits each: they are likely to be back, and
-    /// in the cache.
+    /// The last four chunks that were handed over, likewise, in 16 bits each: they are likely to be back,
+    /// and in the cache.
     recent: Word64,
     /// Where to look otherwise.
     next: Word64,

@@ -42,7 +42,6 @@ use std::marker::PhantomData;
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
 pub use receiver::{Lease, Receiver};
-pub(crate) use records::inspect as inspect_records;
 pub use records::{RecordReceiver, RecordSender, Records, RecordsOptions};
 pub use sender::Sender;
 

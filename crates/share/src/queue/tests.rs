@@ -3,12 +3,10 @@
 #![cfg(not(any(loom, shuttle)))]
 
 mod model;
-#[cfg(feature = "crash-points")]
 mod processes;
 pub(in crate::queue) mod rough;
 mod states;
 
-#[cfg(feature = "crash-points")]
 mod crashes;
 
 use super::*;

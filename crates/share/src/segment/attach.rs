@@ -1,8 +1,8 @@
-//! Attaching to a segment: the file is opened without following anything, its first bytes are read into private
-//! memory and checked, and only then it is mapped.
+//! Attaching to a segment: the file is opened without following anything, its first bytes are read into
+//! private memory and checked, and only then it is mapped.
 //!
-//! Who attaches holds the lock of the segment's life cycle meanwhile, and so does who removes. So a segment that
-//! nobody holds can be removed without taking it from under somebody who is just arriving.
+//! Who attaches holds the lock of the segment's life cycle meanwhile, and so does who removes. So a segment
+//! that nobody holds can be removed without taking it from under somebody who is just arriving.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -35,9 +35,9 @@ impl Directory {
     /// Attaches to the segment of that name in this folder.
     ///
     /// # Errors
-    /// `NotFound` where there is none; `Damaged` where the file is no segment, of another version or byte order,
-    /// or was cut; `PermissionDenied` where it belongs to another user who did not share it, or is a link;
-    /// `Busy` where all seats are taken.
+    /// `NotFound` where there is none; `Damaged` where the file is no segment, of another version or byte
+    /// order, or was cut; `PermissionDenied` where it belongs to another user who did not share it, or is
+    /// a link; `Busy` where all seats are taken.
     pub fn open(&self, name: &str) -> Result<Segment> {
         let name = Name::new(name, LONGEST)?;
         loop {

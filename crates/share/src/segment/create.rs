@@ -1,7 +1,7 @@
 //! Making a segment: where nobody sees it, whole, and only then under its name.
 //!
-//! 1. an unnamed file (`O_TMPFILE`) or a memory file, all of whose pages are reserved: no room is an error now,
-//!    and never a signal later
+//! 1. an unnamed file (`O_TMPFILE`) or a memory file, all of whose pages are reserved: no room is an error
+//!    now, and never a signal later
 //! 2. header, catalogue, and every object's first state; the creator takes its seat
 //! 3. linkat(2): from here on it is there, for all at once. A creator that is killed before has made nothing.
 
@@ -168,8 +168,8 @@ impl Builder {
     /// machine's last start is replaced: no lock in it means anything.
     ///
     /// # Errors
-    /// As [`create`](Self::create) and [`Directory::open`]; `TypeMismatch` where the one that is there lacks an
-    /// object that was asked for, or has it with other options.
+    /// As [`create`](Self::create) and [`Directory::open`]; `TypeMismatch` where the one that is there lacks
+    /// an object that was asked for, or has it with other options.
     pub fn open_or_create(mut self) -> Result<Segment> {
         self.take_refusal()?;
         if !self.is_named {

@@ -7,9 +7,9 @@
 //!  …4096·k      seats (128 bytes each)
 //!               objects, each at a multiple of 128
 //! ```
-//! Everything before the seats is written once, before anybody else can see the segment, and never changes. It is
-//! read into private memory first, and checked there. Numbers have the machine's byte order; another one shows in
-//! `magic`.
+//! Everything before the seats is written once, before anybody else can see the segment, and never changes.
+//! It is read into private memory first, and checked there. Numbers have the machine's byte order; another
+//! one shows in `magic`.
 
 use mapwright_core::peer::{MAX_SEATS, Seat};
 use mapwright_core::{Error, ErrorKind, Result};

@@ -15,6 +15,7 @@ mod header;
 mod name;
 mod reader;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 
 use std::fs::File;
@@ -35,9 +36,9 @@ use header::{Contents, Entry};
 
 /// Shared memory with a name, a catalogue of objects, and a seat for this process.
 ///
-/// For processes that *cooperate*: any of them may be killed at any instant, and the others go on. A process that
-/// writes nonsense into the memory on purpose can make the others' answers wrong and their calls fail; it cannot
-/// make them crash or touch other memory.
+/// For processes that *cooperate*: any of them may be killed at any instant, and the others go on. A process
+/// that writes nonsense into the memory on purpose can make the others' answers wrong and their calls fail;
+/// it cannot make them crash or touch other memory.
 ///
 /// ```
 /// use mapwright_share::{LockError, Mutex, Segment};
@@ -63,8 +64,8 @@ use header::{Contents, Entry};
 /// handle of an object are dropped.
 ///
 /// # After a fork
-/// The child is not its parent: every call on an inherited handle answers [`FaultKind::Gone`]
-/// (`mapwright_core::FaultKind::Gone`), and [`reattach`](Self::reattach) takes a seat for the child.
+/// The child is not its parent: every call on an inherited handle answers
+/// [`Gone`](mapwright_core::FaultKind::Gone), and [`reattach`](Self::reattach) takes a seat for the child.
 #[derive(Clone, Debug)]
 pub struct Segment {
     inner: Arc<Inner>,
@@ -112,14 +113,12 @@ pub enum Attendance {
 
 impl Segment {
     /// Begins to make a segment of that name.
-    #[must_use]
     pub fn builder(name: &str) -> Builder {
         Builder::named(name)
     }
 
     /// Begins to make a segment without a name in any folder, to be passed on through a Unix socket
     /// ([`send`](Self::send)) or inherited. The label is for messages.
-    #[must_use]
     pub fn anonymous(label: &str) -> Builder {
         Builder::anonymous(label)
     }
@@ -135,8 +134,8 @@ impl Segment {
     /// Returns a handle of an object.
     ///
     /// # Errors
-    /// `NotFound` where there is none of that name, with the names that there are; `TypeMismatch` where it is of
-    /// another kind or type, with both; `Damaged` where its memory does not make sense.
+    /// `NotFound` where there is none of that name, with the names that there are; `TypeMismatch` where it is
+    /// of another kind or type, with both; `Damaged` where its memory does not make sense.
     pub fn get<O: Object>(&self, name: &str) -> Result<O> {
         self.check().map_err(|fault| Error::faulted("use the segment", self.quoted(), fault))?;
         let entry = self.entry(name)?;

@@ -73,9 +73,9 @@ impl Directory {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Uses this user's own folder: `$MAPWRIGHT_SHARE_DIR`, or one on shared memory (`/dev/shm/mapwright-UID`)
-    /// that is made with mode 0700 where it is missing; where there is no shared memory, one in
-    /// `$XDG_RUNTIME_DIR` or in the folder for temporary files.
+    /// Uses this user's own folder: `$MAPWRIGHT_SHARE_DIR`, or one on shared memory
+    /// (`/dev/shm/mapwright-UID`) that is made with mode 0700 where it is missing; where there is no
+    /// shared memory, one in `$XDG_RUNTIME_DIR` or in the folder for temporary files.
     ///
     /// # Errors
     /// `PermissionDenied` where somebody else could put something into it: it belongs to another user, is a

@@ -89,8 +89,8 @@ impl SegmentReader {
         Site::look(self.area.clone(), &entry.name, room, entry.parameters, Arc::new(Onlooker))
     }
 
-    /// Returns a snapshot of whatever type as one of bytes, and the canonical text of its type's layout (`bytes`
-    /// where it is one of bytes).
+    /// Returns a snapshot of whatever type as one of bytes, and the canonical text of its type's layout
+    /// (`bytes` where it is one of bytes).
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -1,7 +1,5 @@
 //! States and answers of snapshots; deaths at every step; real processes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
 use std::sync::atomic::{AtomicBool, Ordering as Order};
 use std::time::Duration;
 
@@ -309,7 +307,6 @@ fn inspection_names_the_writer_and_says_that_it_is_dead() {
     assert!(figures.contains(&Figure::text("writer is", "dead")), "{figures:?}");
 }
 
-#[cfg(feature = "crash-points")]
 mod deaths {
     use mapwright_core::peer::points;
 

@@ -190,6 +190,7 @@ fn fold(one: u64, other: u64) -> u64 {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::sealed::Key;
     use super::*;

@@ -25,11 +25,13 @@ mod group;
 mod iterate;
 mod key;
 #[cfg(all(test, any(loom, shuttle)))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod models;
 mod shape;
 mod slot;
 mod store;
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
 
 use std::fmt;

@@ -54,9 +54,12 @@ fn model_a_get_beside_two_updates_is_whole() {
             set(&there, 1, [2, 2]);
             set(&there, 1, [3, 3]);
         });
-        let [one, two] = here.get::<u64, Wide>(&1).expect("it is never absent");
-        assert!(one == two && (1..=3).contains(&one), "{one} {two}");
+        let reader = thread::spawn(move || {
+            let [one, two] = here.get::<u64, Wide>(&1).expect("it is never absent");
+            assert!(one == two && (1..=3).contains(&one), "{one} {two}");
+        });
         writer.join().unwrap();
+        reader.join().unwrap();
     });
 }
 

@@ -1,7 +1,5 @@
 //! States and answers of tables; a model; deaths at every step; real processes.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use std::collections::HashMap;
 
 use mapwright_core::ErrorKind;
@@ -333,7 +331,6 @@ fn inspection_tells_who_died_writing() {
     assert!(figures.iter().any(|it| it.name == "died writing"), "{figures:?}");
 }
 
-#[cfg(feature = "crash-points")]
 mod deaths {
     use mapwright_core::peer::points;
 

@@ -1,10 +1,10 @@
 //! How far publishers may go: past no message that a reader they wait for has not read.
 //!
-//! Publishers keep a limit, and look at nobody before they have reached it. Raising it takes the lock, looks at
-//! the readers that are waited for (a bit each), and sees off those that died. It is never raised by more than a
-//! quarter of the ring, so that one who joins can be promised all that lies behind it: a reader's cursor is never
-//! more than the ring's length behind the limit, at any moment, which is why nothing it has yet to read is ever
-//! overwritten.
+//! Publishers keep a limit, and look at nobody before they have reached it. Raising it takes the lock, looks
+//! at the readers that are waited for (a bit each), and sees off those that died. It is never raised by more
+//! than a quarter of the ring, so that one who joins can be promised all that lies behind it: a reader's
+//! cursor is never more than the ring's length behind the limit, at any moment, which is why nothing it has
+//! yet to read is ever overwritten.
 
 use mapwright_core::peer::{Acquired, Deadline, Identity, Ordering, RobustWord, Shared, Word64};
 
@@ -73,7 +73,8 @@ impl Board {
         if position < limit {
             return Room::Before(limit);
         }
-        // The changes made under the lock are complete at each step: what a dead holder leaves needs no repair.
+        // The changes made under the lock are complete at each step: what a dead holder leaves needs no
+        // repair.
         let (Acquired::Clean(held) | Acquired::Died(held)) = self.lock.acquire(self.oracle(), until) else {
             return Room::Busy;
         };
@@ -91,8 +92,8 @@ impl Board {
         room
     }
 
-    /// Returns where the slowest reader stands that is waited for, seeing off the dead that stand in the way of a
-    /// position; or who lives and does.
+    /// Returns where the slowest reader stands that is waited for, seeing off the dead that stand in the way
+    /// of a position; or who lives and does.
     fn slowest(&self, position: u64, capacity: u64) -> Result<u64, Room> {
         let (mut slowest, mut behind, mut refused) = (u64::MAX, None, false);
         for (index, reader) in self.waited_for() {

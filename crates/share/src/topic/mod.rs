@@ -3,22 +3,22 @@
 //! ```text
 //!  tail │ bells │ lock, limit, who is waited for │ readers: who, cursor │ publishers: who │ slots
 //!
-//!  slots      … 41 42 43 44 45 46 47 48 (49 being written) …          positions, modulo the ring's length
+//!  slots      … 41 42 43 44 45 46 47 48 (49 being written) …     positions, modulo the ring's length
 //!                 ▲        ▲        ▲
-//!              a reader  another  a third            each knows its own position, and tells it in its own line
+//!              a reader  another  a third      each knows its own position, and tells it in its own line
 //! ```
-//! One ring for all. A message is written once, however many read it, and publishing looks at no reader: those
-//! who may lose messages find out by themselves, from the position in the slot; those who must not are looked at
-//! once every quarter of the ring (`gate`).
+//! One ring for all. A message is written once, however many read it, and publishing looks at no reader:
+//! those who may lose messages find out by themselves, from the position in the slot; those who must not are
+//! looked at once every quarter of the ring (`gate`).
 //!
 //! What a death leaves:
 //!
 //! | who dies | what is left | what becomes of it |
 //! |---|---|---|
-//! | a publisher, before its message was complete | a claimed slot with its name | a hole, made by the next who comes by: a reader that waits, or a publisher. Readers step over it |
+//! | a publisher within a message | a claimed slot with its name | a hole, made by the next who comes by |
 //! | a publisher, after that | the message | it is delivered |
-//! | the last publisher | nothing more will come | [`ReceiveError::NoSender`](crate::ReceiveError::NoSender) for readers that wait |
-//! | a reader that is waited for | its place with its name | it is seen off by the publisher that it would hold up |
+//! | the last publisher | nothing more will come | `ReceiveError::NoSender` for readers that wait |
+//! | a reader that is waited for | its place with its name | the publisher that it holds up sees it off |
 //! | any other reader | its place with its name | the next one to subscribe may take it |
 //! | whoever holds the lock | it is let go of | nothing: every step under it is complete by itself |
 //!
@@ -50,8 +50,8 @@ use crate::value::words_of;
 
 /// A topic: what one publishes, all who subscribed receive.
 ///
-/// Publishing costs the same for one reader and for hundreds. Readers that join late can begin with what is still
-/// in the ring, and each says what becomes of messages that it is too slow for ([`Policy`]).
+/// Publishing costs the same for one reader and for hundreds. Readers that join late can begin with what is
+/// still in the ring, and each says what becomes of messages that it is too slow for ([`Policy`]).
 ///
 /// ```
 /// use mapwright_share::{Policy, ReceiveError, Segment, Start, Topic, TopicOptions};

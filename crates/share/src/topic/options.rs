@@ -98,7 +98,8 @@ pub enum Policy {
         /// How many messages wait for it at most.
         places: usize,
     },
-    /// Publishing fails with [`SendError::Full`](crate::SendError::Full) as long as it is a whole ring behind.
+    /// Publishing fails with [`SendError::Full`](crate::SendError::Full) as long as it is a whole ring
+    /// behind.
     Fail,
 }
 

@@ -41,8 +41,8 @@ impl<T: Plain> Publisher<T> {
     /// Publishes a message, waiting for the readers that want to be waited for.
     ///
     /// # Errors
-    /// [`SendError::Full`] where a reader that subscribed with [`Policy::Fail`](crate::Policy::Fail) is a whole
-    /// ring behind; [`SendError::Fault`].
+    /// [`SendError::Full`] where a reader that subscribed with [`Policy::Fail`](crate::Policy::Fail) is a
+    /// whole ring behind; [`SendError::Fault`].
     ///
     /// # Kernel
     /// None as long as nobody sleeps; futex(2) to wake readers, and to sleep.
@@ -66,8 +66,8 @@ impl<T: Plain> Publisher<T> {
     /// Publishes a message if that is possible at once.
     ///
     /// # Errors
-    /// [`SendError::Full`] where a reader that is to be waited for is a whole ring behind, or another publisher
-    /// is in the middle of the slot; [`SendError::Fault`].
+    /// [`SendError::Full`] where a reader that is to be waited for is a whole ring behind, or another
+    /// publisher is in the middle of the slot; [`SendError::Fault`].
     #[inline]
     pub fn try_publish(&mut self, message: &T) -> Result<(), SendError> {
         self.attempt(message).map_err(|obstacle| match obstacle {

@@ -6,8 +6,8 @@
 //!  message    the value, in words
 //! ```
 //! A reader copies the message out and looks at the sequence before and after: torn copies are never seen. A
-//! publisher among several takes the owner word by one exchange, which claims the slot and names the claimer, so
-//! that what a dead one left is settled at once, by whoever comes by.
+//! publisher among several takes the owner word by one exchange, which claims the slot and names the claimer,
+//! so that what a dead one left is settled at once, by whoever comes by.
 
 use std::fmt;
 
@@ -179,8 +179,8 @@ impl Ring {
 
     /// Settles what a dead publisher left in the slot of a position, and returns whether there was anything.
     ///
-    /// One exchange makes the slot the caller's; what it claimed and did not send becomes a hole. Whoever dies
-    /// doing this leaves what it found, or the hole.
+    /// One exchange makes the slot the caller's; what it claimed and did not send becomes a hole. Whoever
+    /// dies doing this leaves what it found, or the hole.
     pub(super) fn settle(&self, position: u64, oracle: &dyn Oracle) -> bool {
         let slot = self.slot(position);
         let Some(owner) = slot.get(1).filter(|_| self.head == 2) else { return false };

@@ -16,7 +16,8 @@ use crate::answers::ReceiveError;
 use crate::spin;
 use crate::waiting::Waitable;
 
-/// One who reads a [`Topic`](crate::Topic), at its own pace; its place is free again when it is dropped, or dies.
+/// One who reads a [`Topic`](crate::Topic), at its own pace; its place is free again when it is dropped, or
+/// dies.
 #[derive(Debug)]
 pub struct Subscriber<T> {
     board: Arc<Board>,

@@ -37,8 +37,8 @@ impl Window {
         self.seen = self.seen.max(end);
     }
 
-    /// Returns the next position to be read: the first that was let in, and if there is none, the one behind all
-    /// that was passed over.
+    /// Returns the next position to be read: the first that was let in, and if there is none, the one behind
+    /// all that was passed over.
     pub(super) fn next(&self) -> u64 {
         self.let_in.front().map_or(self.seen, |&(from, _)| from)
     }
@@ -63,6 +63,7 @@ impl Window {
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

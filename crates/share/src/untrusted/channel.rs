@@ -167,12 +167,12 @@ impl From<Fault> for PeerError {
 }
 
 impl Channel {
-    /// Exchanges memory with the socket's other end, which does the same. `capacity` bytes of messages can be under
-    /// way from here; the other side chooses its own.
+    /// Exchanges memory with the socket's other end, which does the same. `capacity` bytes of messages can be
+    /// under way from here; the other side chooses its own.
     ///
     /// # Errors
-    /// `InvalidInput` for a capacity of 0; `Damaged` where the other end sends something else, or memory that it
-    /// could take away again; `NoSpace` where there is no memory.
+    /// `InvalidInput` for a capacity of 0; `Damaged` where the other end sends something else, or memory that
+    /// it could take away again; `NoSpace` where there is no memory.
     pub fn connect(socket: UnixStream, capacity: usize) -> Result<Self> {
         let Some(capacity) = capacity.checked_next_multiple_of(8).filter(|&bytes| bytes > 0) else {
             let why = format!("a capacity of {capacity} bytes");
@@ -263,7 +263,7 @@ impl Channel {
     /// Looks how much of mine was taken; `false` where nothing has changed.
     fn look_taken(&mut self) -> Result<bool, PeerError> {
         let taken = self.theirs.taken.bytes.load(Ordering::Acquire);
-        if !(self.known_taken..=self.sent).contains(&taken) || taken % 8 != 0 {
+        if !(self.known_taken..=self.sent).contains(&taken) || !taken.is_multiple_of(8) {
             return Err(PeerError::Misbehaved(Misbehaviour::Taken(taken)));
         }
         Ok(std::mem::replace(&mut self.known_taken, taken) != taken)
@@ -273,7 +273,7 @@ impl Channel {
     fn look_sent(&mut self) -> Result<bool, PeerError> {
         let sent = self.theirs.sent.bytes.load(Ordering::Acquire);
         let most = self.taken.saturating_add(to_u64(self.their_ring.len()) * 8);
-        if !(self.known_sent..=most).contains(&sent) || sent % 8 != 0 {
+        if !(self.known_sent..=most).contains(&sent) || !sent.is_multiple_of(8) {
             return Err(PeerError::Misbehaved(Misbehaviour::Sent(sent)));
         }
         Ok(std::mem::replace(&mut self.known_sent, sent) != sent)

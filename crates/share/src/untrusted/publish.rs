@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   0     how many values were published   (and a futex word)
-//!   128   cell 0: sequence, value      cell c holds value c, c + 4, c + 8 …; its sequence is odd while it is written
+//!   128   cell 0: sequence, value   cell c holds values c, c + 4, c + 8 …; its sequence is odd while written
 //!   …     cells 1 to 3
 //! ```
-//! Only the publisher can write. Readers copy a cell and look whether its sequence has stayed the same; they try so
-//! many times and no more.
+//! Only the publisher can write. Readers copy a cell and look whether its sequence has stayed the same; they
+//! try so many times and no more.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -149,8 +149,8 @@ impl<T: Plain> Viewer<T> {
         Ok(Self { head: area.look(0)?, cells, value: PhantomData })
     }
 
-    /// Returns the newest value and its number; `None` where the publisher was faster a thousand times, or writes
-    /// nonsense.
+    /// Returns the newest value and its number; `None` where the publisher was faster a thousand times, or
+    /// writes nonsense.
     ///
     /// # Errors
     /// `Gone` in a process that was forked since.
@@ -173,8 +173,8 @@ impl<T: Plain> Viewer<T> {
         Ok(None)
     }
 
-    /// Waits until another value than the one of that number is published, until a deadline at most; `false` where
-    /// the deadline came.
+    /// Waits until another value than the one of that number is published, until a deadline at most; `false`
+    /// where the deadline came.
     #[must_use]
     pub fn changed(&self, since: u64, until: Deadline) -> bool {
         loop {

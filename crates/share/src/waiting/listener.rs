@@ -1,9 +1,9 @@
 //! The thread that listens to the bells of all of this process's signals and futures.
 //!
-//! It sleeps on up to 127 bells and on a word of its own, by which it is told of changes; beyond 127 bells there is
-//! one more such thread for each further 127. An armed bell that has rung is disarmed, and its eventfd written or
-//! its task woken. Tasks are woken now and then in any case: whoever should ring may have died, and only they know
-//! whom to ask. A child that was forked has none of the threads: it makes its own.
+//! It sleeps on up to 127 bells and on a word of its own, by which it is told of changes; beyond 127 bells
+//! there is one more such thread for each further 127. An armed bell that has rung is disarmed, and its
+//! eventfd written or its task woken. Tasks are woken now and then in any case: whoever should ring may have
+//! died, and only they know whom to ask. A child that was forked has none of the threads: it makes its own.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -104,7 +104,8 @@ impl Listener {
             let awaited = self.answer_and_collect(look_around);
             let mut words: Vec<(&Word32, u32)> = vec![(&self.changes, seen)];
             words.extend(awaited.iter().map(|line| (line.bell.word(), line.ticket.value())));
-            // Where ringers may not see our mark, look again after a while; else sleep until something happens.
+            // Where ringers may not see our mark, look again after a while; else sleep until something
+            // happens.
             let until = if awaited.is_empty() {
                 Deadline::never()
             } else if !others_fence() {

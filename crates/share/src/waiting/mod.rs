@@ -1,9 +1,9 @@
 //! Waiting for any of several things: in a call, by a file descriptor, or in async code.
 //!
-//! Whatever can be waited for has a [`Bell`] and knows whether it is ready ([`Waitable`]). A call waits for up to
-//! 128 of them at once ([`wait_any`]). A [`Signal`] is a file descriptor that becomes readable when its bell rings,
-//! for poll(2), epoll(7), and event loops; [`Ready`] gives futures, for any runtime. No thread is made for a waiter:
-//! one thread of this process listens to the bells of all of them, and sleeps.
+//! Whatever can be waited for has a [`Bell`] and knows whether it is ready ([`Waitable`]). A call waits for
+//! up to 128 of them at once ([`wait_any`]). A [`Signal`] is a file descriptor that becomes readable when its
+//! bell rings, for poll(2), epoll(7), and event loops; [`Ready`] gives futures, for any runtime. No thread is
+//! made for a waiter: one thread of this process listens to the bells of all of them, and sleeps.
 //!
 //! ```text
 //!   somebody rings ──▶ bell (shared memory) ──▶ wait_any: futex_waitv(2)
@@ -36,12 +36,13 @@ pub trait Waitable {
     /// Returns the bell that rings when it may have become ready.
     fn bell(&self) -> Placed<Bell>;
 
-    /// Tells whether waiting for it is over: a call on it now has an answer, even if that is somebody's death.
+    /// Tells whether waiting for it is over: a call on it now has an answer, even if that is somebody's
+    /// death.
     fn is_ready(&self) -> bool;
 }
 
-/// Waits until one of several things is ready, at most until a deadline; returns the index of the first that is,
-/// or `None`.
+/// Waits until one of several things is ready, at most until a deadline; returns the index of the first that
+/// is, or `None`.
 ///
 /// # Errors
 /// `InvalidInput` where there are none, or more than 128.
@@ -86,6 +87,7 @@ pub fn wait_any(things: &[&dyn Waitable], until: Deadline) -> Result<Option<usiz
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use mapwright_core::peer::{Ordering, Word32};

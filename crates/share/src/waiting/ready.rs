@@ -43,8 +43,8 @@ impl Ready {
         Ok(Self { thing, registration })
     }
 
-    /// Waits until it is ready; a call on it then has an answer, unless somebody else was faster. Dropping the future
-    /// loses nothing. One task waits at a time: the last one that was polled is woken.
+    /// Waits until it is ready; a call on it then has an answer, unless somebody else was faster. Dropping
+    /// the future loses nothing. One task waits at a time: the last one that was polled is woken.
     pub fn wait(&self) -> impl Future<Output = ()> + Send + '_ {
         UntilReady(self)
     }

@@ -48,7 +48,8 @@ impl Signal {
         Ok(Self { thing, descriptor, registration })
     }
 
-    /// Asks to be told of the next ring; `true` where it is ready already, so that there is nothing to wait for.
+    /// Asks to be told of the next ring; `true` where it is ready already, so that there is nothing to wait
+    /// for.
     #[must_use]
     pub fn arm(&self) -> bool {
         self.registration.arm(None);

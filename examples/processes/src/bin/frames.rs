@@ -1,10 +1,10 @@
 //! Raw video frames from one process to two others, without copies:
 //! `cargo run --release -p mapwright-processes --bin frames`
 //!
-//! The producer draws each frame into a chunk of a pool and publishes a parcel of 16 bytes through a topic. Two
-//! consumers read the same chunk in place: a recorder that must have every frame (the producer waits for it), and a
-//! preview that may lose old ones (it is told how many). In the middle the preview is killed while it reads, and
-//! another one takes its place; in the end every chunk is free again.
+//! The producer draws each frame into a chunk of a pool and publishes a parcel of 16 bytes through a topic.
+//! Two consumers read the same chunk in place: a recorder that must have every frame (the producer waits for
+//! it), and a preview that may lose old ones (it is told how many). In the middle the preview is killed while
+//! it reads, and another one takes its place; in the end every chunk is free again.
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 

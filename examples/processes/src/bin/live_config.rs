@@ -1,8 +1,10 @@
-//! A configuration that running processes see change: `cargo run --release -p mapwright-processes --bin live_config`
+//! A configuration that running processes see change: `cargo run --release -p mapwright-processes --bin
+//! live_config`
 //!
-//! One process reads a file and publishes what it says as a snapshot; workers look at it with every request they
-//! serve, which costs them a few nanoseconds and no lock. The snapshot is whole at every moment, and stays when the
-//! process that published it is killed. Workers map it for reading: they could not change it if they tried.
+//! One process reads a file and publishes what it says as a snapshot; workers look at it with every request
+//! they serve, which costs them a few nanoseconds and no lock. The snapshot is whole at every moment, and
+//! stays when the process that published it is killed. Workers map it for reading: they could not change it
+//! if they tried.
 //!
 //! - `live_config` shows it: three workers, a file that is edited four times, a publisher that is killed
 //! - `live_config serve NAME FILE` publishes FILE whenever it changes

@@ -37,9 +37,10 @@ pub(super) fn kill_the_holder(stage: &mut Stage<'_>) -> Result<(), Failure> {
         return Err(Failure::new(format!("the stock was {found} and is {left}; it should be 93 and 92")));
     }
     let says = format!(
-        "The second process took the lock, changed 100 into 93, and was killed (SIGKILL) holding it. Taking the lock \
-         said so after {}: OwnerDied, with the value of its last finished change, {found}. It is repaired to {left}, \
-         and the lock is as good as before. A flag or a plain futex would be held for ever.",
+        "The second process took the lock, changed 100 into 93, and was killed (SIGKILL) holding it. Taking \
+         the lock said so after {}: OwnerDied, with the value of its last finished change, {found}. It is \
+         repaired to {left}, and the lock is as good as before. A flag or a plain futex would be held for \
+         ever.",
         words::time(waited),
     );
     let scene =

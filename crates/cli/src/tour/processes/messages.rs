@@ -30,9 +30,9 @@ pub(super) fn send(stage: &mut Stage<'_>) -> Result<(), Failure> {
     }
     let a_second = words::per_second(MESSAGES, ours.time);
     let says = format!(
-        "A second process of this program took {} messages of {MESSAGE_BYTES} bytes out of memory that both have \
-         mapped, {} a second, and added them up to the right sum. The segment has no name: it went through a \
-         socket, sealed.",
+        "A second process of this program took {} messages of {MESSAGE_BYTES} bytes out of memory that both \
+         have mapped, {} a second, and added them up to the right sum. The segment has no name: it went \
+         through a socket, sealed.",
         words::count(MESSAGES),
         words::thousands(a_second),
     );

@@ -42,8 +42,9 @@ pub(super) fn read_at_full_speed(stage: &mut Stage<'_>) -> Result<(), Failure> {
         return Err(Failure::new(format!("{torn} of {reads} values were torn")));
     }
     let says = format!(
-        "While the second process published {} values of 64 bytes, this one read {} times, {} each, and no value was \
-         torn. Then the writer was killed in the middle of its work: the value is still there, whole, {}.",
+        "While the second process published {} values of 64 bytes, this one read {} times, {} each, and no \
+         value was torn. Then the writer was killed in the middle of its work: the value is still there, \
+         whole, {}.",
         words::count(published),
         words::count(reads),
         words::time(time / u32::try_from(reads).unwrap_or(u32::MAX)),

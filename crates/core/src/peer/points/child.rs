@@ -15,8 +15,8 @@ pub enum End {
 
 /// A forked child; killed and waited for when dropped.
 ///
-/// For tests only. The child has one thread, whatever runs beside it in the parent, so it must not wait for what
-/// another thread holds; the C library sees to it that it can allocate.
+/// For tests only. The child has one thread, whatever runs beside it in the parent, so it must not wait for
+/// what another thread holds; the C library sees to it that it can allocate.
 #[derive(Debug)]
 pub struct Child(i32);
 
@@ -27,8 +27,9 @@ impl Child {
     /// Where the kernel makes no process.
     #[allow(clippy::panic, reason = "for tests")]
     pub fn fork(work: impl FnOnce()) -> Self {
-        // SAFETY: the child runs the function and leaves by _exit or a signal: no destructor of another thread
-        // runs, and no lock but the allocator's is waited for, which the C library keeps usable.
+        // SAFETY: the child runs the function and leaves by _exit or a signal: no destructor of another
+        // thread runs, and no lock but the allocator's is waited for, which the C library keeps
+        // usable.
         match unsafe { libc::fork() } {
             -1 => panic!("fork: {}", std::io::Error::last_os_error()),
             0 => {

@@ -137,7 +137,6 @@ fn scribbled_bytes_neither_panic_nor_outlast_a_deadline() {
     }
 }
 
-#[cfg(feature = "crash-points")]
 mod crash {
     use super::*;
 

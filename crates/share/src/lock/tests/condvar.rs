@@ -141,7 +141,6 @@ fn a_repair_brings_waiters_back() {
     assert!(!Condvar::inspect(&both.condvar.site()).unwrap().is_empty());
 }
 
-#[cfg(feature = "crash-points")]
 mod crash {
     use super::*;
     use crate::testing::at_every_point;

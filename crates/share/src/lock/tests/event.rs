@@ -71,7 +71,6 @@ fn what_it_is_can_be_read_and_damage_is_refused() {
     assert_eq!(figures[0], crate::figure::Figure::text("state", "set"));
 }
 
-#[cfg(feature = "crash-points")]
 #[test]
 fn a_death_at_any_step_of_setting_or_waiting_leaves_it_set_or_not() {
     for kind in [EventOptions::Manual, EventOptions::Auto] {

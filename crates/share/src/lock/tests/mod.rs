@@ -54,7 +54,6 @@ fn die() -> ! {
 }
 
 /// A death at each step of an operation, and after each of them one at each step of what puts it right.
-#[cfg(feature = "crash-points")]
 fn at_every_pair<G>(
     name: &str,
     prepare: impl Fn() -> G,

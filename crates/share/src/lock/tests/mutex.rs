@@ -195,7 +195,6 @@ fn of_two_processes_that_lock_in_a_tight_loop_neither_starves() {
     }
 }
 
-#[cfg(feature = "crash-points")]
 mod crash {
     use super::*;
     use crate::testing::at_every_point;

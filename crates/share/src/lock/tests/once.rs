@@ -79,7 +79,6 @@ fn scribbled_bytes_are_run_over() {
     }
 }
 
-#[cfg(feature = "crash-points")]
 #[test]
 fn a_death_at_any_step_of_a_run_and_of_its_take_over_leaves_it_to_the_next() {
     let run = |(ground, _): &(Ground, Once), arm: &dyn Fn()| {

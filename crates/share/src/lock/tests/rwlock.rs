@@ -245,7 +245,6 @@ fn scribbled_bytes_neither_panic_nor_outlast_a_deadline() {
     }
 }
 
-#[cfg(feature = "crash-points")]
 mod crash {
     use super::*;
     use crate::testing::at_every_point;

@@ -132,7 +132,6 @@ fn a_storm_of_kills_loses_no_permit_and_makes_none() {
     assert!(semaphore.try_acquire().is_err());
 }
 
-#[cfg(feature = "crash-points")]
 mod crash {
     use super::*;
     use crate::testing::at_every_point;

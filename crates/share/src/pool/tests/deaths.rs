@@ -1,3 +1,5 @@
+//! A participant is killed at every step of what it does to chunks, and every chunk is in one place.
+
 use mapwright_core::peer::points::{self, Child, End};
 
 use crate::pool::{LoanError, Parcel, Pool, PoolOptions, RedeemError};

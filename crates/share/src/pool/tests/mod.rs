@@ -1,6 +1,6 @@
 //! States and answers of pools; a plain model of them; deaths; the model checker.
 
-#[cfg(all(feature = "crash-points", not(any(loom, shuttle))))]
+#[cfg(not(any(loom, shuttle)))]
 mod deaths;
 #[cfg(any(loom, shuttle))]
 mod orders;

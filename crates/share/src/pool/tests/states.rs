@@ -1,3 +1,5 @@
+//! Chunks go from hand to hand; parcels that come too late are refused.
+
 use std::time::Duration;
 
 use mapwright_core::ErrorKind;

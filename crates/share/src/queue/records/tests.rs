@@ -2,7 +2,6 @@
 
 #![cfg(not(any(loom, shuttle)))]
 
-#[cfg(feature = "crash-points")]
 mod deaths;
 
 use std::collections::VecDeque;

@@ -1,6 +1,5 @@
 //! Segments as files: born whole, refused when they are not what they seem, removed when nobody holds them.
 
-#[cfg(feature = "crash-points")]
 mod deaths;
 mod refusals;
 

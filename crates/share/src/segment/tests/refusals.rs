@@ -1,4 +1,5 @@
-//! What is in the way of a segment's name: nothing is followed, nothing is clobbered, and the error says what it is.
+//! What is in the way of a segment's name: nothing is followed, nothing is clobbered, and the error says what
+//! it is.
 
 use std::os::unix::fs::symlink;
 

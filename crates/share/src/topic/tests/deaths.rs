@@ -1,3 +1,5 @@
+//! Publishers and readers are killed at every step, and the others go on.
+
 use mapwright_core::peer::Deadline;
 use mapwright_core::peer::points::{Child, End};
 

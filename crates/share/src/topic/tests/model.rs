@@ -1,3 +1,5 @@
+//! A topic beside a plain model of it, under random steps.
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;

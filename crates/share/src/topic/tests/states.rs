@@ -1,3 +1,5 @@
+//! What readers of each policy get, miss, and hold up.
+
 use std::time::Duration;
 
 use mapwright_core::ErrorKind;

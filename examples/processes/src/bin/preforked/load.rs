@@ -1,5 +1,5 @@
-//! A client with many connections, each of which asks one thing after the other, and asks again where a connection
-//! breaks.
+//! A client with many connections, each of which asks one thing after the other, and asks again where a
+//! connection breaks.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

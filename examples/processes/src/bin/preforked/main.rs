@@ -1,14 +1,17 @@
 //! A web server of several processes: `cargo run --release -p mapwright-processes --bin preforked`
 //!
-//! One process listens and starts workers; every worker takes connections from the same socket. What they have to
-//! agree on lies in one segment of shared memory: a rate limiter, a cache of responses, and counters. A worker that
-//! is killed, at whatever instant, takes its own connections with it and nothing else: the lock that it held says so
-//! to the next, the counters are those of the last finished change, and nobody waits for it.
+//! One process listens and starts workers; every worker takes connections from the same socket. What they
+//! have to agree on lies in one segment of shared memory: a rate limiter, a cache of responses, and counters.
+//! A worker that is killed, at whatever instant, takes its own connections with it and nothing else: the lock
+//! that it held says so to the next, the counters are those of the last finished change, and nobody waits for
+//! it.
 //!
-//! - `preforked` shows it: four workers, a client with many connections, and SIGKILL for a worker every now and then
+//! - `preforked` shows it: four workers, a client with many connections, and SIGKILL for a worker every now
+//!   and then
 //! - `preforked serve ADDRESS` serves: `curl http://ADDRESS/item/7`, `curl http://ADDRESS/counters`
 //!
-//! `shared` is what lies in shared memory, `worker` the web server, `load` the client, and this file the parent.
+//! `shared` is what lies in shared memory, `worker` the web server, `load` the client, and this file the
+//! parent.
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
