@@ -29,12 +29,12 @@ const LARGE: usize = 8192;
 
 pub(super) const DUOS_64: &[Duo] = &duos::<SMALL, IDLE>();
 pub(super) const DUOS_1K: &[Duo] = &duos::<MIDDLE, IDLE>();
-pub(super) const DUOS_64K: &[Duo] = &duos::<LARGE, IDLE>();
+pub(super) const DUOS_64K: &[Duo] = &large::<IDLE>();
 pub(super) const BUSY_64: &[Duo] = &duos::<SMALL, BUSY>();
 pub(super) const BUSY_1K: &[Duo] = &duos::<MIDDLE, BUSY>();
-pub(super) const BUSY_64K: &[Duo] = &duos::<LARGE, BUSY>();
+pub(super) const BUSY_64K: &[Duo] = &large::<BUSY>();
 pub(super) const STORM_64: &[Duo] = &duos::<SMALL, STORM>();
-pub(super) const STORM_64K: &[Duo] = &duos::<LARGE, STORM>();
+pub(super) const STORM_64K: &[Duo] = &large::<STORM>();
 
 /// Ours alone, counted rather than measured.
 pub(super) const BILLION_64: &[Duo] = &[duo::<Ours<SMALL>, SMALL, STORM>(Role::Ours, "mapwright")];
@@ -54,19 +54,24 @@ const fn period(words: usize) -> Duration {
 const DONE: usize = 0;
 const WRITES: usize = 1;
 
-const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 5] {
-    // Its best way: small values are quicker copied and looked at then.
-    let (copied, in_pieces) = if WORDS == LARGE {
-        ((Role::Sibling, "mapwright, copied"), (Role::Ours, "mapwright"))
-    } else {
-        ((Role::Ours, "mapwright"), (Role::Sibling, "mapwright, in pieces"))
-    };
+const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 4] {
     [
-        duo::<Ours<WORDS>, WORDS, WRITER>(copied.0, copied.1),
-        duo::<InPieces<WORDS>, WORDS, WRITER>(in_pieces.0, in_pieces.1),
+        duo::<Ours<WORDS>, WORDS, WRITER>(Role::Ours, "mapwright"),
         duo::<MmapSync<WORDS, false>, WORDS, WRITER>(Role::Rival, "mmap-sync, unchecked"),
         duo::<MmapSync<WORDS, true>, WORDS, WRITER>(Role::Rival, "mmap-sync, checked"),
         duo::<Blackboard<WORDS>, WORDS, WRITER>(Role::Rival, "ringfire, blackboard"),
+    ]
+}
+
+/// Large values are looked at piece by piece, which is quicker than to copy them and to look then.
+const fn large<const WRITER: u8>() -> [Duo; 5] {
+    let [_, unchecked, checked, blackboard] = duos::<LARGE, WRITER>();
+    [
+        duo::<InPieces<LARGE>, LARGE, WRITER>(Role::Ours, "mapwright"),
+        duo::<Ours<LARGE>, LARGE, WRITER>(Role::Sibling, "mapwright, copied"),
+        unchecked,
+        checked,
+        blackboard,
     ]
 }
 
