@@ -3,9 +3,10 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- SUITE [--json] [--row NAME]`
 //!
 //! Suites are modules of [`suite`], one file a row; the machinery is [`harness`]; what several rows need of
-//! the rivals is [`rival`]. Deliberately absent: any switch that makes one peer's life easier than another's.
+//! the rivals is [`rival`], and of Mapwright [`ours`]. Deliberately absent: any switch that makes one peer's life easier than another's.
 
 mod harness;
+mod ours;
 mod rival;
 mod suite;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use harness::{Call, Folder, Format, Hop, Machine, Report, Settings};
+use harness::{Call, Folder, Format, Hop, Machine, Report, RowPlan, Settings};
 use suite::Suite;
 
 /// Measure Mapwright beside its rivals and the limits of this machine
@@ -90,13 +91,13 @@ fn list() {
     for suite in Suite::ALL {
         println!("{}: {}", suite.name, suite.about);
         for row in suite.rows {
-            println!("  {}", row.name);
+            println!("  {}{}", row.name, if row.is_long { " (only by its whole name)" } else { "" });
         }
     }
 }
 
 fn measure(suite: &Suite, arguments: &Arguments) -> Result<()> {
-    let wanted: Vec<_> = suite.rows.iter().filter(|row| arguments.wants(row.name)).collect();
+    let wanted: Vec<_> = suite.rows.iter().filter(|row| arguments.wants(row)).collect();
     if wanted.is_empty() {
         let parts = arguments.rows.join(" or ");
         bail!(Usage(format!(
@@ -123,8 +124,11 @@ fn measure(suite: &Suite, arguments: &Arguments) -> Result<()> {
 }
 
 impl Arguments {
-    fn wants(&self, row: &str) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|part| row.contains(part))
+    fn wants(&self, row: &RowPlan) -> bool {
+        if row.is_long {
+            return self.rows.iter().any(|part| row.name == part);
+        }
+        self.rows.is_empty() || self.rows.iter().any(|part| row.name.contains(part))
     }
 
     fn folder(&self) -> Result<PathBuf> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 const BLOCK: usize = 1 << 20;
@@ -22,6 +23,8 @@ pub(crate) struct Folder {
     quick: bool,
     seed: u64,
     made: RefCell<HashMap<String, Arc<Fixture>>>,
+    /// As long as they are held, other runs leave the folders alone.
+    _locks: [File; 2],
 }
 
 /// A file with known contents that is synced to its disk.
@@ -39,12 +42,9 @@ impl Folder {
     /// Where it cannot be made.
     pub(crate) fn new(parent: &Path, quick: bool, seed: u64) -> Result<Self> {
         std::fs::create_dir_all(parent).with_context(|| format!("make the folder {}", parent.display()))?;
-        let folder = tempfile::Builder::new()
-            .prefix("mapwright-bench-")
-            .tempdir_in(parent)
-            .with_context(|| format!("make a folder in {}", parent.display()))?;
-        let memory = tempfile::Builder::new().prefix("mapwright-bench-").tempdir_in("/dev/shm");
-        let memory = memory.context("make a folder in /dev/shm")?;
+        let (folder, folder_lock) =
+            fresh(parent).with_context(|| format!("make a folder in {}", parent.display()))?;
+        let (memory, memory_lock) = fresh(Path::new("/dev/shm")).context("make a folder in /dev/shm")?;
         let paths = [folder.path().to_owned(), memory.path().to_owned()];
         ctrlc::set_handler(move || {
             // The run is over either way; what could not be removed is in a folder that names its owner.
@@ -54,7 +54,8 @@ impl Folder {
             std::process::exit(130);
         })
         .context("watch for an interrupt")?;
-        Ok(Self { folder, memory, quick, seed, made: RefCell::default() })
+        let _locks = [folder_lock, memory_lock];
+        Ok(Self { folder, memory, quick, seed, made: RefCell::default(), _locks })
     }
 
     /// Where the files are.
@@ -174,6 +175,31 @@ impl Drop for Folder {
     fn drop(&mut self) {
         remove_named_after(self.memory.path());
     }
+}
+
+/// What the names of all our folders begin with.
+const PREFIX: &str = "mapwright-bench-";
+
+/// Makes a folder that is locked for as long as this run lives, and removes what runs have left that were
+/// killed: their folders are not locked any more.
+fn fresh(parent: &Path) -> Result<(TempDir, File)> {
+    // Held while a folder is there and not locked yet.
+    let making = File::open(parent)?;
+    flock(&making, FlockOperation::LockExclusive)?;
+    for entry in std::fs::read_dir(parent)?.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let Some(folder) = File::open(entry.path()).ok().filter(|_| is_ours && entry.path().is_dir()) else {
+            continue;
+        };
+        if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove_named_after(&entry.path());
+            remove_folder(&entry.path());
+        }
+    }
+    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+    let lock = File::open(folder.path())?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok((folder, lock))
 }
 
 /// Removes a folder while the run may still be at work in it.

@@ -20,6 +20,7 @@ pub(crate) struct Meter {
     faults: Faults,
     answer: Option<u64>,
     facts: Vec<Fact>,
+    scale: f64,
 }
 
 /// Something else that a sample has shown, beside its time.
@@ -47,6 +48,7 @@ impl Meter {
             faults: Faults::default(),
             answer: None,
             facts: Vec::new(),
+            scale: 1.0,
         }
     }
 
@@ -77,6 +79,12 @@ impl Meter {
         self.elapsed += elapsed;
     }
 
+    /// Says that this peer did only so many of the row's operations, because it takes long: its time counts as
+    /// if it had done them all.
+    pub(crate) fn did(&mut self, done: u64, of: u64) {
+        self.scale = of as f64 / done as f64;
+    }
+
     /// Counts trips, in nanoseconds: the sample is a thousand of them at their median.
     pub(crate) fn one_way_trips(&mut self, nanoseconds: &mut [u32]) {
         self.trips(nanoseconds, 1.0);
@@ -105,7 +113,8 @@ impl Meter {
     }
 
     pub(super) fn finish(self) -> Sample {
-        Sample { elapsed: self.elapsed, faults: self.faults, answer: self.answer, facts: self.facts }
+        let elapsed = self.elapsed.mul_f64(self.scale);
+        Sample { elapsed, faults: self.faults, answer: self.answer, facts: self.facts }
     }
 }
 

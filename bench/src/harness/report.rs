@@ -209,7 +209,7 @@ impl<Output: Write> Report<Output> {
 fn cells(peer: &Measured, fastest: f64) -> Vec<Cell> {
     let name = match peer.role {
         Role::Ours => Cell::new(peer.name).add_attribute(Attribute::Bold),
-        Role::Rival => Cell::new(peer.name),
+        Role::Sibling | Role::Rival => Cell::new(peer.name),
         Role::Limit => Cell::new(format!("limit: {}", peer.name)).add_attribute(Attribute::Italic),
     };
     let (least, most) = peer.extremes;

@@ -11,8 +11,22 @@ use super::{Meter, Unit};
 pub(crate) struct RowPlan {
     /// The name by which `--row` finds it.
     pub(crate) name: &'static str,
+    /// Takes so long that it is only run where its whole name is given.
+    pub(crate) is_long: bool,
     /// Makes the files that the row needs, and the row.
     pub(crate) build: fn(&Folder) -> Result<Row>,
+}
+
+impl RowPlan {
+    /// A row of every run.
+    pub(crate) const fn new(name: &'static str, build: fn(&Folder) -> Result<Row>) -> Self {
+        Self { name, is_long: false, build }
+    }
+
+    /// A row that has to be asked for.
+    pub(crate) const fn long(name: &'static str, build: fn(&Folder) -> Result<Row>) -> Self {
+        Self { name, is_long: true, build }
+    }
 }
 
 /// One job and all who do it.
@@ -88,6 +102,8 @@ type Work = Box<dyn FnMut(&mut Meter) -> Result<()>>;
 pub(crate) enum Role {
     /// Mapwright.
     Ours,
+    /// Mapwright too, put to another use: something to hold ours against, and no target of its own.
+    Sibling,
     /// Somebody else's way to do the same.
     Rival,
     /// What the machine can do at best; not a way that anybody would offer.

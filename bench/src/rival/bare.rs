@@ -84,6 +84,90 @@ impl<const SLOTS: usize> Link for Bare<SLOTS> {
     }
 }
 
+/// What a ring of lines can do at best: messages of one line, none of which says anything of itself, announced
+/// and given back many at a time.
+pub(crate) struct BareLines {
+    memory: Rc<Shared>,
+    outgoing: Lines,
+    incoming: Lines,
+}
+
+/// Lines of the ring: it stays in the first cache.
+const PLACES: u64 = 256;
+/// After how many lines the sender announces, and the receiver gives back, what it has done.
+const AT_ONCE: u64 = 32;
+
+struct Lines {
+    /// Where the sender's word lies; the receiver's is two lines on, the ring four.
+    control: usize,
+    /// What this side has done, what it has said of that, and what it knows of the other.
+    done: u64,
+    said: u64,
+    other: u64,
+}
+
+impl Lines {
+    fn new(side: usize) -> Self {
+        Self { control: side * (AREA / 2), done: 0, said: 0, other: 0 }
+    }
+
+    /// Where the next line lies.
+    fn place(&self) -> usize {
+        self.control + 4 * LINES + (self.done % PLACES) as usize * 64
+    }
+
+    fn step(&mut self, memory: &Shared, offset: usize) {
+        self.done += 1;
+        if self.done - self.said == AT_ONCE {
+            self.say(memory, offset);
+        }
+    }
+
+    fn say(&mut self, memory: &Shared, offset: usize) {
+        self.said = self.done;
+        memory.word(self.control + offset).store(self.done, Ordering::Release);
+    }
+}
+
+impl Link for BareLines {
+    fn make(stage: &Stage, shape: Shape) -> Result<Self> {
+        assert_eq!(shape.words, 8, "a message is a line");
+        let (outgoing, incoming) = (Lines::new(stage.side), Lines::new(1 - stage.side));
+        Ok(Self { memory: Rc::clone(&stage.memory), outgoing, incoming })
+    }
+
+    fn connect(&mut self, _stage: &Stage) -> Result<()> {
+        Ok(())
+    }
+
+    fn send(&mut self, words: usize, fill: impl FnOnce(&mut [u64])) -> Result<()> {
+        let (ring, memory) = (&mut self.outgoing, &*self.memory);
+        while ring.done - ring.other == PLACES {
+            ring.other = memory.word(ring.control + READ).load(Ordering::Acquire);
+            std::hint::spin_loop();
+        }
+        memory.change(ring.place(), words, fill);
+        ring.step(memory, SENT);
+        Ok(())
+    }
+
+    fn receive<R>(&mut self, mut look: impl FnMut(&[u64]) -> R) -> Result<R> {
+        let (ring, memory) = (&mut self.incoming, &*self.memory);
+        while ring.other == ring.done {
+            ring.other = memory.word(ring.control + SENT).load(Ordering::Acquire);
+            std::hint::spin_loop();
+        }
+        let result = memory.look(ring.place(), 8, &mut look);
+        ring.step(memory, READ);
+        Ok(result)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.outgoing.say(&self.memory, SENT);
+        Ok(())
+    }
+}
+
 /// What a ring of words can do at best: messages right behind each other, announced many at a time.
 pub(crate) struct BareRing {
     memory: Rc<Shared>,

@@ -30,6 +30,14 @@ pub(crate) trait Link: Sized {
     /// Waits for the next message.
     fn receive<R>(&mut self, look: impl FnMut(&[u64]) -> R) -> Result<R>;
 
+    /// Waits for the next message, and looks at every word of it.
+    ///
+    /// # Errors
+    /// Where it is not message `number`.
+    fn receive_message(&mut self, number: u64) -> Result<()> {
+        self.receive(|words| check(words, number))?
+    }
+
     /// Sends what was held back in order to send more at once.
     fn flush(&mut self) -> Result<()> {
         Ok(())
@@ -58,8 +66,15 @@ pub(crate) fn fill(words: &mut [u64], number: u64) {
 /// # Errors
 /// Where one is not what was written.
 pub(crate) fn check(words: &[u64], number: u64) -> Result<()> {
-    let found = words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word));
-    let expected = sum_of(words.len(), number);
+    check_sum(words.len(), words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word)), number)
+}
+
+/// Looks at what the words of message `number` add up to.
+///
+/// # Errors
+/// Where it is not what was written.
+pub(crate) fn check_sum(words: usize, found: u64, number: u64) -> Result<()> {
+    let expected = sum_of(words, number);
     ensure!(found == expected, "message {number}: its words add up to {found}, must be {expected}");
     Ok(())
 }

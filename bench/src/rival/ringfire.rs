@@ -10,6 +10,7 @@ use ringfire::{
 };
 
 use super::link::{Link, Shape};
+use super::words_of;
 use crate::harness::Stage;
 
 fn path(stage: &Stage, side: usize) -> PathBuf {
@@ -147,13 +148,6 @@ impl Link for RingfireBlobs {
 fn words_of_mut(bytes: &mut [u8]) -> &mut [u64] {
     // SAFETY: any bytes are words.
     let (before, words, after) = unsafe { bytes.align_to_mut::<u64>() };
-    assert!(before.is_empty() && after.is_empty(), "the arena gives aligned room");
-    words
-}
-
-fn words_of(bytes: &[u8]) -> &[u64] {
-    // SAFETY: any bytes are words.
-    let (before, words, after) = unsafe { bytes.align_to::<u64>() };
     assert!(before.is_empty() && after.is_empty(), "the arena gives aligned room");
     words
 }

@@ -92,6 +92,18 @@ impl Lmdb {
         Ok(self.entries.len(&txn)?)
     }
 
+    /// Looks at all entries.
+    ///
+    /// # Errors
+    /// Where LMDB says so.
+    pub(crate) fn touch(&self) -> Result<()> {
+        let txn = self.env.read_txn()?;
+        for entry in self.entries.iter(&txn)? {
+            std::hint::black_box(entry?);
+        }
+        Ok(())
+    }
+
     /// Makes it with so many entries, unless it was made before.
     ///
     /// # Errors

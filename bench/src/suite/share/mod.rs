@@ -27,29 +27,31 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 const ROWS: &[RowPlan] = &[
-    RowPlan { name: "small-56B", build: small::of_56_bytes },
-    RowPlan { name: "small-64B", build: small::of_64_bytes },
-    RowPlan { name: "loan-8KiB", build: loan::of_8_kib },
-    RowPlan { name: "stream-64B", build: stream::of_64_bytes },
-    RowPlan { name: "stream-4KiB", build: stream::of_4_kib },
-    RowPlan { name: "publish-1", build: publish::to_1 },
-    RowPlan { name: "publish-10", build: publish::to_10 },
-    RowPlan { name: "publish-200", build: publish::to_200 },
-    RowPlan { name: "lock-alone", build: lock::alone },
-    RowPlan { name: "lock-contended", build: lock::contended },
-    RowPlan { name: "snapshot-64B", build: snapshot::idle_64_bytes },
-    RowPlan { name: "snapshot-64B-busy", build: snapshot::busy_64_bytes },
-    RowPlan { name: "snapshot-1KiB", build: snapshot::idle_1_kib },
-    RowPlan { name: "snapshot-1KiB-busy", build: snapshot::busy_1_kib },
-    RowPlan { name: "snapshot-64KiB", build: snapshot::idle_64_kib },
-    RowPlan { name: "snapshot-64KiB-busy", build: snapshot::busy_64_kib },
-    RowPlan { name: "snapshot-64B-storm", build: snapshot::storm_64_bytes },
-    RowPlan { name: "snapshot-64KiB-storm", build: snapshot::storm_64_kib },
-    RowPlan { name: "table-get-1", build: table::get_by_1 },
-    RowPlan { name: "table-get-2", build: table::get_by_2 },
-    RowPlan { name: "table-insert-1", build: table::insert_by_1 },
-    RowPlan { name: "table-insert-2", build: table::insert_by_2 },
-    RowPlan { name: "wake", build: wake::row },
+    RowPlan::new("small-56B", small::of_56_bytes),
+    RowPlan::new("small-64B", small::of_64_bytes),
+    RowPlan::new("loan-8KiB", loan::of_8_kib),
+    RowPlan::new("stream-64B", stream::of_64_bytes),
+    RowPlan::new("stream-4KiB", stream::of_4_kib),
+    RowPlan::new("publish-1", publish::to_1),
+    RowPlan::new("publish-10", publish::to_10),
+    RowPlan::new("publish-200", publish::to_200),
+    RowPlan::new("lock-alone", lock::alone),
+    RowPlan::new("lock-contended", lock::contended),
+    RowPlan::new("snapshot-64B", snapshot::idle_64_bytes),
+    RowPlan::new("snapshot-64B-busy", snapshot::busy_64_bytes),
+    RowPlan::new("snapshot-1KiB", snapshot::idle_1_kib),
+    RowPlan::new("snapshot-1KiB-busy", snapshot::busy_1_kib),
+    RowPlan::new("snapshot-64KiB", snapshot::idle_64_kib),
+    RowPlan::new("snapshot-64KiB-busy", snapshot::busy_64_kib),
+    RowPlan::new("snapshot-64B-storm", snapshot::storm_64_bytes),
+    RowPlan::new("snapshot-64KiB-storm", snapshot::storm_64_kib),
+    RowPlan::long("snapshot-64B-billion", snapshot::a_billion_of_64_bytes),
+    RowPlan::long("snapshot-64KiB-ten-million", snapshot::ten_million_of_64_kib),
+    RowPlan::new("table-get-1", table::get_by_1),
+    RowPlan::new("table-get-2", table::get_by_2),
+    RowPlan::new("table-insert-1", table::insert_by_1),
+    RowPlan::new("table-insert-2", table::insert_by_2),
+    RowPlan::new("wake", wake::row),
 ];
 
 /// What the second process does in each row, or in each family of rows.
@@ -72,6 +74,8 @@ const DUOS: &[(&str, &[Duo])] = &[
     ("snapshot-64KiB-busy", snapshot::BUSY_64K),
     ("snapshot-64B-storm", snapshot::STORM_64),
     ("snapshot-64KiB-storm", snapshot::STORM_64K),
+    ("snapshot-64B-billion", snapshot::BILLION_64),
+    ("snapshot-64KiB-ten-million", snapshot::MILLIONS_64K),
     ("table-get-1", table::GETS_1),
     ("table-get-2", table::GETS_2),
     ("table-insert-1", table::INSERTS_1),
@@ -93,6 +97,12 @@ fn row_of_duos(
     row(name, about, unit, duos.iter().map(peer).collect(), targets)
 }
 
+/// How often each peer of a row is measured: the whole suite takes some four minutes.
+const ROUNDS: usize = 11;
+
+/// What a sample's time stands for, however many operations it had.
+const A_MILLION: u64 = 1_000_000;
+
 /// The ratio of one that may take so many times as long as what it is held against.
 const fn at_most(times: f64) -> f64 {
     1.0 / times
@@ -101,5 +111,5 @@ const fn at_most(times: f64) -> f64 {
 /// A row on memory.
 fn row(name: &'static str, about: String, unit: Unit, peers: Vec<Peer>, targets: Vec<Target>) -> Row {
     let (clock, cache) = (Clock::Wall, Cache::Memory);
-    Row { name, about, unit, clock, cache, bytes_touched: 0, rounds: 15, peers, targets }
+    Row { name, about, unit, clock, cache, bytes_touched: 0, rounds: ROUNDS, peers, targets }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::harness::{Duo, Meter, Role, Stage};
-use crate::rival::{Link, Shape, check, fill, open};
+use crate::rival::{Link, Shape, fill, open};
 
 /// A peer that sends messages of so many words by a link.
 pub(super) const fn duo<L: Link, const WORDS: usize>(role: Role, name: &'static str) -> Duo {
@@ -24,7 +24,7 @@ fn first<L: Link, const WORDS: usize>(stage: &mut Stage, meter: &mut Meter) -> R
     for number in 0..stage.amount {
         let start = Instant::now();
         link.send(WORDS, |words| fill(words, number))?;
-        link.receive(|words| check(words, !number))??;
+        link.receive_message(!number)?;
         trips.push(start.elapsed().as_nanos() as u32);
     }
     stage.meet();
@@ -35,7 +35,7 @@ fn first<L: Link, const WORDS: usize>(stage: &mut Stage, meter: &mut Meter) -> R
 fn second<L: Link, const WORDS: usize>(stage: &mut Stage) -> Result<()> {
     let mut link: L = open(stage, shape::<WORDS>())?;
     for number in 0..stage.amount {
-        link.receive(|words| check(words, number))??;
+        link.receive_message(number)?;
         link.send(WORDS, |words| fill(words, !number))?;
     }
     stage.meet();

@@ -10,26 +10,44 @@ use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::ipc;
 use iceoryx2::service::port_factory::PortFactory as _;
+use mapwright::share::{Policy, ReceiveError, Start, Topic, TopicOptions};
 use ringfire::spmc::{RingConsumer, RingProducerBuilder};
 
-use super::row_of_duos;
-use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Unit};
+use super::{A_MILLION, at_most, row_of_duos};
+use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Target, Unit};
+use crate::ours;
 use crate::rival::{check, fill, node, service_name};
 
 /// Words of a message.
 const WORDS: usize = 8;
 /// Messages that a reader may be behind before the oldest is gone.
-const DEPTH: usize = 16;
+const DEPTH: usize = 64;
 
 pub(super) const DUOS_1: &[Duo] = &duos::<1>();
 pub(super) const DUOS_10: &[Duo] = &duos::<10>();
-pub(super) const DUOS_200: &[Duo] = &duos::<200>();
+pub(super) const DUOS_200: &[Duo] = &with_one_reader();
 
-const fn duos<const READERS: usize>() -> [Duo; 3] {
+const ICEORYX: &str = "iceoryx2";
+/// Ours with a single reader, beside ours with many.
+const TO_ONE: &str = "mapwright, to 1 reader";
+
+const fn with_one_reader() -> [Duo; 5] {
+    let [limit, ours, iceoryx, ringfire] = duos::<200>();
+    let to_one = Duo { name: TO_ONE, role: Role::Sibling, first: topic::<1>, second: topic_readers::<1> };
+    [limit, ours, to_one, iceoryx, ringfire]
+}
+
+const fn duos<const READERS: usize>() -> [Duo; 4] {
     [
         Duo { name: "bare slots", role: Role::Limit, first: bare, second: bare_readers },
         Duo {
-            name: "iceoryx2",
+            name: "mapwright",
+            role: Role::Ours,
+            first: topic::<READERS>,
+            second: topic_readers::<READERS>,
+        },
+        Duo {
+            name: ICEORYX,
             role: Role::Rival,
             first: iceoryx::<READERS>,
             second: iceoryx_readers::<READERS>,
@@ -44,21 +62,30 @@ const fn duos<const READERS: usize>() -> [Duo; 3] {
 }
 
 pub(super) fn to_1(folder: &Folder) -> Result<Row> {
-    Ok(row(folder, "publish-1", 1, DUOS_1))
+    Ok(row(folder, "publish-1", 1, DUOS_1, vec![against_iceoryx()]))
 }
 
 pub(super) fn to_10(folder: &Folder) -> Result<Row> {
-    Ok(row(folder, "publish-10", 10, DUOS_10))
+    Ok(row(folder, "publish-10", 10, DUOS_10, vec![against_iceoryx()]))
 }
 
 pub(super) fn to_200(folder: &Folder) -> Result<Row> {
-    Ok(row(folder, "publish-200", 200, DUOS_200))
+    let targets = vec![Target::ratio("one reader", &[TO_ONE], at_most(2.0)), against_iceoryx()];
+    Ok(row(folder, "publish-200", 200, DUOS_200, targets))
 }
 
-fn row(folder: &Folder, name: &'static str, readers: usize, duos: &[Duo]) -> Row {
-    let operations = folder.size(50_000, 1_000) as u64;
+fn against_iceoryx() -> Target {
+    Target::ratio("iceoryx2", &[ICEORYX], 1.0)
+}
+
+fn row(folder: &Folder, name: &'static str, readers: usize, duos: &[Duo], targets: Vec<Target>) -> Row {
+    let amount = |duo: &Duo| {
+        // iceoryx2 takes longer the more readers there are.
+        let full = if duo.name == ICEORYX { 100_000 / (readers + 10) } else { 100_000 };
+        folder.size(full, full / 20) as u64
+    };
     let about = format!("publish 64 bytes to {readers} readers that do not look meanwhile");
-    row_of_duos(folder, name, about, Unit::Nanoseconds { operations }, duos, |_| operations, Vec::new())
+    row_of_duos(folder, name, about, Unit::Nanoseconds { operations: A_MILLION }, duos, amount, targets)
 }
 
 /// Publishes as much again before, so that everything is connected and warm.
@@ -67,6 +94,7 @@ fn publish(stage: &mut Stage, meter: &mut Meter, mut send: impl FnMut(u64) -> Re
     let start = Instant::now();
     (stage.amount..2 * stage.amount).try_for_each(&mut send)?;
     meter.add(start.elapsed());
+    meter.did(stage.amount, A_MILLION);
     stage.meet();
     stage.meet();
     Ok(())
@@ -101,6 +129,42 @@ fn bare_readers(stage: &mut Stage) -> Result<()> {
 
 fn slot(number: u64) -> usize {
     number as usize % DEPTH * 128
+}
+
+fn topic<const READERS: usize>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
+    let topic: Topic<[u64; WORDS]> =
+        ours::make(&stage.folder, "topic", TopicOptions::new(DEPTH).readers(READERS))?;
+    let mut publisher = topic.publisher()?;
+    stage.meet();
+    stage.meet();
+    publish(stage, meter, |number| {
+        let mut message = [0; WORDS];
+        fill(&mut message, number);
+        Ok(publisher.publish(&message)?)
+    })
+}
+
+fn topic_readers<const READERS: usize>(stage: &mut Stage) -> Result<()> {
+    stage.meet();
+    let topic: Topic<[u64; WORDS]> = ours::open(&stage.folder, "topic")?;
+    let subscribe = |_| topic.subscribe(Policy::DropOldest, Start::Newest);
+    let mut readers: Vec<_> = (0..READERS).map(subscribe).collect::<Result<_, _>>()?;
+    stage.meet();
+    stage.meet();
+    for reader in &mut readers {
+        let mut newest = None;
+        loop {
+            match reader.try_receive() {
+                Ok(message) => newest = Some(message),
+                Err(ReceiveError::Missed(_)) => {}
+                Err(ReceiveError::Empty) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        check(&newest.context("a reader has found nothing")?, last(stage))?;
+    }
+    stage.meet();
+    Ok(())
 }
 
 fn iceoryx<const READERS: usize>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {

@@ -4,15 +4,17 @@ use anyhow::Result;
 
 use super::{at_most, hop, pingpong, row_of_duos};
 use crate::harness::{Duo, Folder, ONE_WAY_TRIPS, Role, Row, Target, Unit};
+use crate::ours::Values;
 use crate::rival::{Adaptive, Bare, Bytes, Iceoryx, Packets, Ringfire, Spin};
 
 pub(super) const DUOS_56: &[Duo] = &duos::<7>();
 pub(super) const DUOS_64: &[Duo] = &duos::<8>();
 
-const fn duos<const WORDS: usize>() -> [Duo; 8] {
+const fn duos<const WORDS: usize>() -> [Duo; 9] {
     [
         hop::DUO,
         pingpong::duo::<Bare<1>, WORDS>(Role::Limit, "bare lines"),
+        pingpong::duo::<Values<WORDS>, WORDS>(Role::Ours, "mapwright"),
         pingpong::duo::<Ringfire<WORDS, Spin>, WORDS>(Role::Rival, "ringfire, spinning"),
         pingpong::duo::<Ringfire<WORDS, Adaptive>, WORDS>(Role::Rival, "ringfire"),
         pingpong::duo::<Iceoryx<true>, WORDS>(Role::Rival, "iceoryx2, for two"),
@@ -34,7 +36,7 @@ pub(super) fn of_64_bytes(folder: &Folder) -> Result<Row> {
 }
 
 fn row(folder: &Folder, name: &'static str, len: usize, duos: &[Duo], of_a_hop: f64) -> Row {
-    let (many, few) = (folder.size(200_000, 2_000) as u64, folder.size(2_000, 100) as u64);
+    let (many, few) = (folder.size(50_000, 2_000) as u64, folder.size(2_000, 100) as u64);
     let about = format!("a message of {len} bytes, one way, median; written and looked at on both sides");
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
     let amount = |duo: &Duo| if SLEEPERS.contains(&duo.name) { few } else { many };

@@ -9,16 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use mapwright::share::{Snapshot, SnapshotOptions, SnapshotWriter};
 use mmap_sync::locks::LockDisabled;
 use mmap_sync::synchronizer::Synchronizer;
 use ringfire::{BlackboardConsumer, BlackboardProducer};
 
-use super::{at_most, row as row_of};
+use super::{at_most, row as row_of, row_of_duos};
 use crate::harness::{
     Duo, Folder, Meter, OfRounds, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit,
 };
-use crate::rival::{Seqlock, fill};
+use crate::ours;
+use crate::rival::{Seqlock, fill, words_of};
 
 /// The words of 64 bytes, 1 KiB and 64 KiB.
 const SMALL: usize = 8;
@@ -27,12 +29,16 @@ const LARGE: usize = 8192;
 
 pub(super) const DUOS_64: &[Duo] = &duos::<SMALL, IDLE>();
 pub(super) const DUOS_1K: &[Duo] = &duos::<MIDDLE, IDLE>();
-pub(super) const DUOS_64K: &[Duo] = &duos::<LARGE, IDLE>();
+pub(super) const DUOS_64K: &[Duo] = &large::<IDLE>();
 pub(super) const BUSY_64: &[Duo] = &duos::<SMALL, BUSY>();
 pub(super) const BUSY_1K: &[Duo] = &duos::<MIDDLE, BUSY>();
-pub(super) const BUSY_64K: &[Duo] = &duos::<LARGE, BUSY>();
+pub(super) const BUSY_64K: &[Duo] = &large::<BUSY>();
 pub(super) const STORM_64: &[Duo] = &duos::<SMALL, STORM>();
-pub(super) const STORM_64K: &[Duo] = &duos::<LARGE, STORM>();
+pub(super) const STORM_64K: &[Duo] = &large::<STORM>();
+
+/// Ours alone, counted rather than measured.
+pub(super) const BILLION_64: &[Duo] = &[duo::<Ours<SMALL>, SMALL, STORM>(Role::Ours, "mapwright")];
+pub(super) const MILLIONS_64K: &[Duo] = &[duo::<Ours<LARGE>, LARGE, STORM>(Role::Ours, "mapwright")];
 
 /// What the writer does while the reader reads: nothing, write as often for everybody, write without a pause.
 const IDLE: u8 = 0;
@@ -48,16 +54,29 @@ const fn period(words: usize) -> Duration {
 const DONE: usize = 0;
 const WRITES: usize = 1;
 
-const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 3] {
+const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 4] {
     [
-        duo::<MmapSync<WORDS, false>, WORDS, WRITER>("mmap-sync, unchecked"),
-        duo::<MmapSync<WORDS, true>, WORDS, WRITER>("mmap-sync, checked"),
-        duo::<Blackboard<WORDS>, WORDS, WRITER>("ringfire, blackboard"),
+        duo::<Ours<WORDS>, WORDS, WRITER>(Role::Ours, "mapwright"),
+        duo::<MmapSync<WORDS, false>, WORDS, WRITER>(Role::Rival, "mmap-sync, unchecked"),
+        duo::<MmapSync<WORDS, true>, WORDS, WRITER>(Role::Rival, "mmap-sync, checked"),
+        duo::<Blackboard<WORDS>, WORDS, WRITER>(Role::Rival, "ringfire, blackboard"),
     ]
 }
 
-const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(name: &'static str) -> Duo {
-    Duo { name, role: Role::Rival, first: first::<B, WORDS>, second: second::<B, WORDS, WRITER> }
+/// Large values are looked at piece by piece, which is quicker than to copy them and to look then.
+const fn large<const WRITER: u8>() -> [Duo; 5] {
+    let [_, unchecked, checked, blackboard] = duos::<LARGE, WRITER>();
+    [
+        duo::<InPieces<LARGE>, LARGE, WRITER>(Role::Ours, "mapwright"),
+        duo::<Ours<LARGE>, LARGE, WRITER>(Role::Sibling, "mapwright, copied"),
+        unchecked,
+        checked,
+        blackboard,
+    ]
+}
+
+const fn duo<B: Board<WORDS>, const WORDS: usize, const WRITER: u8>(role: Role, name: &'static str) -> Duo {
+    Duo { name, role, first: first::<B, WORDS>, second: second::<B, WORDS, WRITER> }
 }
 
 pub(super) fn idle_64_bytes(folder: &Folder) -> Result<Row> {
@@ -92,6 +111,25 @@ pub(super) fn storm_64_kib(folder: &Folder) -> Result<Row> {
     row::<LARGE, STORM>(folder, "snapshot-64KiB-storm", STORM_64K)
 }
 
+/// A billion reads, none of which may be torn.
+pub(super) fn a_billion_of_64_bytes(folder: &Folder) -> Result<Row> {
+    counted(folder, "snapshot-64B-billion", BILLION_64, 1_000_000_000, 64)
+}
+
+/// Ten million reads, none of which may be torn.
+pub(super) fn ten_million_of_64_kib(folder: &Folder) -> Result<Row> {
+    counted(folder, "snapshot-64KiB-ten-million", MILLIONS_64K, 10_000_000, 65_536)
+}
+
+fn counted(folder: &Folder, name: &'static str, duos: &[Duo], reads: usize, bytes: usize) -> Result<Row> {
+    const SAMPLES: usize = 100;
+    let operations = folder.size(reads / SAMPLES, 10_000) as u64;
+    let about = format!("{SAMPLES} times {operations} reads of {bytes} bytes under a writer without a pause");
+    let unit = Unit::Nanoseconds { operations };
+    let row = row_of_duos(folder, name, about, unit, duos, |_| operations, Vec::new());
+    Ok(Row { rounds: SAMPLES, ..row })
+}
+
 fn row<const WORDS: usize, const WRITER: u8>(
     folder: &Folder,
     name: &'static str,
@@ -115,16 +153,19 @@ fn row<const WORDS: usize, const WRITER: u8>(
         _ => "another writes it without a pause".to_owned(),
     };
     let about = format!("read a value of {} bytes while {writer}", WORDS * 8);
-    let targets = vec![
-        Target::ratio("mmap-sync", &["mmap-sync, unchecked", "mmap-sync, checked"], 1.0),
-        Target::ratio("a seqlock", &["seqlock in one process"], at_most(1.3)),
-    ];
+    let mut targets = vec![Target::ratio("a seqlock", &["seqlock in one process"], at_most(1.3))];
+    if WRITER != STORM {
+        // In a storm its writer waits for its reader, which so reads what is hardly ever written.
+        targets.push(Target::ratio("mmap-sync", &["mmap-sync, unchecked", "mmap-sync, checked"], 1.0));
+    }
     Ok(row_of(name, about, Unit::Nanoseconds { operations }, peers, targets))
 }
 
 /// A way to let others read a value whole.
 trait Board<const WORDS: usize>: Sized {
     type Reader;
+    /// Whether a torn value is a defect, and ends the run.
+    const IS_NEVER_TORN: bool = false;
     fn writer(stage: &Stage) -> Result<Self>;
     fn write(&mut self, value: &[u64; WORDS]) -> Result<()>;
     fn reader(stage: &Stage) -> Result<Self::Reader>;
@@ -152,7 +193,8 @@ fn first<B: Board<WORDS>, const WORDS: usize>(stage: &mut Stage, meter: &mut Met
     stage.report(DONE).store(1, Ordering::Release);
     drop(reader);
     stage.meet();
-    note(meter, torn, stage.report(WRITES).load(Ordering::Acquire));
+    ensure!(torn == 0 || !B::IS_NEVER_TORN, "{torn} of {} values were torn", stage.amount);
+    note(meter, stage.amount, torn, stage.report(WRITES).load(Ordering::Acquire));
     Ok(())
 }
 
@@ -190,9 +232,73 @@ fn write_until<const WORDS: usize, const WRITER: u8>(
     Ok(writes)
 }
 
-fn note(meter: &mut Meter, torn: u64, writes: u64) {
+fn note(meter: &mut Meter, reads: u64, torn: u64, writes: u64) {
+    meter.fact("reads", reads as f64, OfRounds::Sum);
     meter.fact("torn", torn as f64, OfRounds::Sum);
     meter.fact("written meanwhile", writes as f64, OfRounds::Median);
+}
+
+/// Ours, read through a map for reading.
+struct Ours<const WORDS: usize>(SnapshotWriter<[u64; WORDS]>);
+
+impl<const WORDS: usize> Board<WORDS> for Ours<WORDS> {
+    /// The snapshot, and where it is copied to.
+    type Reader = (Snapshot<[u64; WORDS]>, Box<[u64; WORDS]>);
+
+    const IS_NEVER_TORN: bool = true;
+
+    fn writer(stage: &Stage) -> Result<Self> {
+        let options = SnapshotOptions::new([0; WORDS]);
+        let snapshot: Snapshot<[u64; WORDS]> = ours::make(&stage.folder, "board", options)?;
+        Ok(Self(snapshot.writer()?))
+    }
+
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()> {
+        self.0.publish(value)?;
+        Ok(())
+    }
+
+    fn reader(stage: &Stage) -> Result<Self::Reader> {
+        Ok((ours::look_at(&stage.folder, "board")?, Box::new([0; WORDS])))
+    }
+
+    fn read((snapshot, copy): &mut Self::Reader) -> Result<bool> {
+        if WORDS == SMALL {
+            return Ok(whole(&snapshot.read()?));
+        }
+        snapshot.read_into(copy)?;
+        Ok(whole(&copy[..]))
+    }
+}
+
+/// Ours, looked at piece by piece.
+struct InPieces<const WORDS: usize>(Ours<WORDS>);
+
+impl<const WORDS: usize> Board<WORDS> for InPieces<WORDS> {
+    type Reader = Snapshot<[u64; WORDS]>;
+    const IS_NEVER_TORN: bool = true;
+
+    fn writer(stage: &Stage) -> Result<Self> {
+        Ok(Self(Ours::writer(stage)?))
+    }
+
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()> {
+        self.0.write(value)
+    }
+
+    fn reader(stage: &Stage) -> Result<Self::Reader> {
+        ours::look_at(&stage.folder, "board")
+    }
+
+    fn read(reader: &mut Self::Reader) -> Result<bool> {
+        // A piece is whole, and goes on where the one before it ended.
+        let (is_whole, _) = reader.fold_pieces((true, None), |(is_whole, next), piece| {
+            let words = words_of(piece);
+            let goes_on = next.is_none_or(|next| next == words[0]);
+            (is_whole && goes_on && whole(words), Some(words[0].wrapping_add(words.len() as u64)))
+        })?;
+        Ok(is_whole)
+    }
 }
 
 type Synced = Synchronizer<wyhash::WyHash, LockDisabled, 1024, 0>;
@@ -245,7 +351,12 @@ impl<const WORDS: usize> Board<WORDS> for Blackboard<WORDS> {
     }
 
     fn read(reader: &mut Self::Reader) -> Result<bool> {
-        Ok(whole(&reader.read(0)?.context("the value was written before")?))
+        // It gives up where its writer is kept from the processor in the midst of a value; one has to ask again.
+        loop {
+            if let Ok(value) = reader.read(0) {
+                return Ok(whole(&value.context("the value was written before")?));
+            }
+        }
     }
 }
 
@@ -264,7 +375,7 @@ fn in_one_process<const WORDS: usize, const WRITER: u8>(operations: u64, meter: 
             torn += u64::from(!whole(&value));
         }
     });
-    note(meter, torn, writer.stop()?);
+    note(meter, operations, torn, writer.stop()?);
     Ok(())
 }
 

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::row_of_duos;
+use super::{A_MILLION, row_of_duos};
 use crate::harness::{Duo, Folder, Meter, Role, Row, Stage, Target, Unit};
+use crate::ours::{Gathered, Letters, Values};
 use crate::rival::{
-    BareRing, Bytes, Iceoryx, Link, Packets, Ringfire, RingfireBlobs, Shape, Spin, attach, check, fill, open,
-    ring,
+    BareLines, BareRing, Bytes, Iceoryx, Link, Packets, Ringfire, RingfireBlobs, Shape, Spin, attach, check,
+    fill, open, ring,
 };
 
 /// Words of a small message.
@@ -21,7 +22,9 @@ const DEPTH: usize = 256;
 const BATCH: usize = 32;
 
 pub(super) const DUOS_64: &[Duo] = &[
-    duo::<BareRing, Same>(Role::Limit, "bare ring, by 2 KiB"),
+    duo::<BareLines, Same>(Role::Limit, "bare lines, by 32"),
+    duo::<Gathered<SMALL>, Same>(Role::Ours, "mapwright, by 32"),
+    duo::<Values<SMALL>, Same>(Role::Sibling, "mapwright"),
     duo::<Ringfire<SMALL, Spin>, Same>(Role::Rival, "ringfire"),
     Duo { name: "ringfire, by 32", role: Role::Rival, first: first_in_batches, second: second_in_batches },
     duo::<Iceoryx<true>, Same>(Role::Rival, "iceoryx2, 256 deep"),
@@ -33,6 +36,7 @@ pub(super) const DUOS_64: &[Duo] = &[
 
 pub(super) const DUOS_4K: &[Duo] = &[
     duo::<BareRing, Varied>(Role::Limit, "bare ring"),
+    duo::<Letters, Varied>(Role::Ours, "mapwright"),
     duo::<RingfireBlobs, Varied>(Role::Rival, "ringfire, blobs"),
     duo::<Iceoryx<true>, Varied>(Role::Rival, "iceoryx2, 256 deep"),
     duo::<Iceoryx<false>, Varied>(Role::Rival, "iceoryx2"),
@@ -70,9 +74,8 @@ const fn duo<L: Link, N: Lengths>(role: Role, name: &'static str) -> Duo {
 }
 
 pub(super) fn of_64_bytes(folder: &Folder) -> Result<Row> {
-    let operations = folder.size(1_000_000, 10_000) as u64;
     let about = "a stream of messages of 64 bytes, written and looked at".to_owned();
-    let unit = Unit::Millions { operations };
+    let unit = Unit::Millions { operations: A_MILLION };
     let rivals = &[
         "ringfire",
         "ringfire, by 32",
@@ -83,12 +86,21 @@ pub(super) fn of_64_bytes(folder: &Folder) -> Result<Row> {
         "Unix packets",
     ];
     let targets = vec![Target::ratio("the best", rivals, 1.2)];
-    Ok(row_of_duos(folder, "stream-64B", about, unit, DUOS_64, |_| operations, targets))
+    Ok(row_of_duos(folder, "stream-64B", about, unit, DUOS_64, |duo| amount(folder, duo), targets))
+}
+
+/// Those who take long send less.
+fn amount(folder: &Folder, duo: &Duo) -> u64 {
+    let full = match duo.name {
+        "Unix stream" | "Unix packets" => 10_000,
+        "iceoryx2, 256 deep" | "iceoryx2" => 100_000,
+        _ => 500_000,
+    };
+    folder.size(full, full / 50) as u64
 }
 
 pub(super) fn of_4_kib(folder: &Folder) -> Result<Row> {
-    let count = folder.size(50_000, 1_000) as u64;
-    let bytes = (0..count).map(|number| Varied::of(number) as u64 * 8).sum();
+    let count = folder.size(20_000, 1_000) as u64;
     let about = "a stream of messages of 2 to 6 KiB, written and read".to_owned();
     let rivals = &[
         "ringfire, blobs",
@@ -98,11 +110,14 @@ pub(super) fn of_4_kib(folder: &Folder) -> Result<Row> {
         "Unix stream",
         "Unix packets",
     ];
-    let (unit, targets) = (Unit::Throughput { bytes }, vec![Target::ratio("the best", rivals, 1.2)]);
+    let (unit, targets) = (
+        Unit::Throughput { bytes: A_MILLION * 8 * MIDDLE as u64 },
+        vec![Target::ratio("the best", rivals, 1.2)],
+    );
     Ok(row_of_duos(folder, "stream-4KiB", about, unit, DUOS_4K, |_| count, targets))
 }
 
-/// The time is from the first message until the other side has looked at the last one.
+/// A million messages are what the time is scaled to. It is from the first message until the other side has looked at the last one.
 fn first<L: Link, N: Lengths>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
     let mut link: L = open(stage, N::SHAPE)?;
     let start = Instant::now();
@@ -112,6 +127,8 @@ fn first<L: Link, N: Lengths>(stage: &mut Stage, meter: &mut Meter) -> Result<()
     link.flush()?;
     stage.meet();
     meter.add(start.elapsed());
+    // Lengths come in a pattern whose average is the middle.
+    meter.did(stage.amount, A_MILLION);
     Ok(())
 }
 
@@ -145,6 +162,7 @@ fn first_in_batches(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
     }
     stage.meet();
     meter.add(start.elapsed());
+    meter.did(stage.amount, A_MILLION);
     Ok(())
 }
 

@@ -13,9 +13,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::row as row_of;
+use mapwright::share::Table;
+
+use super::{A_MILLION, row as row_of};
 use crate::harness::{Duo, Folder, Meter, Peer, Pinned, Processors, Role, Row, Stage, Target, Unit};
-use crate::rival::{KeyItself, Lmdb, Sharded, bytes_of, key_of, sharded, sum, value_of};
+use crate::ours;
+use crate::rival::{KeyItself, Lmdb, Sharded, Value, bytes_of, key_of, sharded, sum, value_of};
 
 /// How many inserts a commit has where many are gathered.
 const GATHERED: u64 = 1000;
@@ -28,8 +31,14 @@ pub(super) const INSERTS_2: &[Duo] = &inserts::<2>();
 const LMDB_GETS: &[&str] = &["LMDB, a view a get", "LMDB, one view"];
 const LMDB_INSERTS: &[&str] = &["LMDB", "LMDB, no sync, writable map", "the same, 1000 a commit"];
 
-const fn gets<const PROCESSES: u64>() -> [Duo; 2] {
+const fn gets<const PROCESSES: u64>() -> [Duo; 3] {
     [
+        Duo {
+            name: "mapwright",
+            role: Role::Ours,
+            first: first::<OurGets, PROCESSES>,
+            second: second::<OurGets, PROCESSES>,
+        },
         Duo {
             name: LMDB_GETS[0],
             role: Role::Rival,
@@ -45,8 +54,14 @@ const fn gets<const PROCESSES: u64>() -> [Duo; 2] {
     ]
 }
 
-const fn inserts<const PROCESSES: u64>() -> [Duo; 3] {
+const fn inserts<const PROCESSES: u64>() -> [Duo; 4] {
     [
+        Duo {
+            name: "mapwright",
+            role: Role::Ours,
+            first: first::<OurInserts, PROCESSES>,
+            second: second::<OurInserts, PROCESSES>,
+        },
         Duo {
             name: LMDB_INSERTS[0],
             role: Role::Rival,
@@ -89,23 +104,27 @@ fn entries(folder: &Folder) -> u64 {
 }
 
 fn get(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
-    let (entries, operations) = (entries(folder), folder.size(400_000, 2_000) as u64);
+    let (entries, operations) = (entries(folder), folder.size(200_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
-    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
+    ours::table(folder.memory(), entries)?;
+    let amount = |duo: &Duo| if duo.name == "mapwright" { operations } else { operations / 2 };
+    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), amount(duo))).collect();
     peers.push(sharded_getter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_getter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("look up one of {entries} entries; {}", processes(workers));
-    Ok(row_of(name, about, Unit::Millions { operations }, peers, targets(LMDB_GETS)))
+    Ok(row_of(name, about, Unit::Millions { operations: A_MILLION }, peers, targets(LMDB_GETS)))
 }
 
 fn insert(folder: &Folder, name: &'static str, duos: &[Duo], workers: u64) -> Result<Row> {
     let (entries, operations) = (entries(folder), folder.size(40_000, 2_000) as u64);
     Lmdb::fill(folder.memory(), entries)?;
-    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), operations)).collect();
+    ours::table(folder.memory(), entries)?;
+    let amount = |duo: &Duo| if duo.name == "mapwright" { operations } else { operations / 10 };
+    let mut peers: Vec<Peer> = duos.iter().map(|duo| duo.peer(name, folder.memory(), amount(duo))).collect();
     peers.push(sharded_inserter::<RandomState>(DASHMAPS[0], entries, operations, workers));
     peers.push(sharded_inserter::<BuildHasherDefault<KeyItself>>(DASHMAPS[1], entries, operations, workers));
     let about = format!("insert an entry beside {entries}; {}", processes(workers));
-    Ok(row_of(name, about, Unit::Millions { operations }, peers, targets(LMDB_INSERTS)))
+    Ok(row_of(name, about, Unit::Millions { operations: A_MILLION }, peers, targets(LMDB_INSERTS)))
 }
 
 fn targets(lmdb: &'static [&'static str]) -> Vec<Target> {
@@ -115,6 +134,9 @@ fn targets(lmdb: &'static [&'static str]) -> Vec<Target> {
 fn processes(workers: u64) -> &'static str {
     if workers == 1 { "one process" } else { "two processes at once" }
 }
+
+/// Whose entries are looked up before the time counts.
+const OTHERS: u64 = 2;
 
 /// The entries that a worker looks up.
 fn known_keys(entries: u64, count: u64, worker: u64) -> impl Iterator<Item = u64> {
@@ -143,12 +165,15 @@ where
 {
     let map: Sharded<H> = sharded(entries);
     Peer::rival(name, move |meter| {
-        by_threads(workers, meter, |worker| {
+        let look_up = |worker| {
             known_keys(entries, operations / workers, worker).try_for_each(|key| {
                 let value = map.get(&key).context("an entry that was inserted is found")?;
                 check(key, bytes_of(value.value()))
             })
-        })
+        };
+        look_up(OTHERS)?;
+        meter.did(operations / workers * workers, A_MILLION);
+        by_threads(workers, meter, look_up)
     })
 }
 
@@ -158,6 +183,7 @@ where
 {
     let map: Sharded<H> = sharded(entries);
     Peer::rival(name, move |meter| {
+        meter.did(operations / workers * workers, A_MILLION);
         by_threads(workers, meter, |worker| {
             for key in new_keys(entries, operations / workers, worker) {
                 map.insert(key, value_of(key));
@@ -196,6 +222,9 @@ fn by_threads(workers: u64, meter: &mut Meter, work: impl Fn(u64) -> Result<()> 
 /// What one process does to a table in shared memory.
 trait Job: Sized {
     fn open(memory: &Path) -> Result<Self>;
+    /// Touches everything, so that it is in this process's page table, and looks up as many other entries, so
+    /// that the caches are as they are in the midst of such work.
+    fn warm(&self, count: u64, worker: u64) -> Result<()>;
     fn work(&self, count: u64, worker: u64) -> Result<()>;
     /// Makes it as it was; done once, by the first.
     fn undo(&self, _count: u64, _workers: u64) -> Result<()> {
@@ -206,18 +235,21 @@ trait Job: Sized {
 fn first<J: Job, const PROCESSES: u64>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
     let job = J::open(memory(stage)?)?;
     let share = stage.amount / PROCESSES;
+    job.warm(share, OTHERS)?;
     stage.meet();
     stage.meet();
     let start = Instant::now();
     job.work(share, 0)?;
     stage.meet();
     meter.add(start.elapsed());
+    meter.did(share * PROCESSES, A_MILLION);
     job.undo(share, PROCESSES)
 }
 
 fn second<J: Job, const PROCESSES: u64>(stage: &mut Stage) -> Result<()> {
     stage.meet();
     let job = J::open(memory(stage)?)?;
+    job.warm(stage.amount / PROCESSES, OTHERS + 1)?;
     stage.meet();
     if PROCESSES == 2 {
         job.work(stage.amount / PROCESSES, 1)?;
@@ -228,6 +260,59 @@ fn second<J: Job, const PROCESSES: u64>(stage: &mut Stage) -> Result<()> {
 
 fn memory(stage: &Stage) -> Result<&Path> {
     stage.folder.parent().context("a sample's folder is in the run's folder")
+}
+
+/// Ours, looked up.
+struct OurGets {
+    table: Table<u64, Value>,
+    entries: u64,
+}
+
+impl Job for OurGets {
+    fn open(memory: &Path) -> Result<Self> {
+        let table: Table<u64, Value> = ours::open(memory, ours::TABLE)?;
+        let entries = table.len() as u64;
+        Ok(Self { table, entries })
+    }
+
+    fn warm(&self, count: u64, worker: u64) -> Result<()> {
+        ensure!(self.table.iter()?.count() as u64 == self.entries, "all entries are there");
+        self.work(count, worker)
+    }
+
+    fn work(&self, count: u64, worker: u64) -> Result<()> {
+        known_keys(self.entries, count, worker).try_for_each(|key| {
+            let value = self.table.get(&key)?.context("an entry that was inserted is found")?;
+            check(key, bytes_of(&value))
+        })
+    }
+}
+
+/// Ours, inserted into.
+struct OurInserts(OurGets);
+
+impl Job for OurInserts {
+    fn open(memory: &Path) -> Result<Self> {
+        Ok(Self(OurGets::open(memory)?))
+    }
+
+    fn warm(&self, count: u64, worker: u64) -> Result<()> {
+        self.0.warm(count, worker)
+    }
+
+    fn work(&self, count: u64, worker: u64) -> Result<()> {
+        for key in new_keys(self.0.entries, count, worker) {
+            self.0.table.insert(&key, &value_of(key))?;
+        }
+        Ok(())
+    }
+
+    fn undo(&self, count: u64, workers: u64) -> Result<()> {
+        for key in (0..workers).flat_map(|worker| new_keys(self.0.entries, count, worker)) {
+            ensure!(self.0.table.remove(&key)? == Some(value_of(key)), "an inserted entry is there");
+        }
+        Ok(())
+    }
 }
 
 /// Lookups, so many in one view of the table.
@@ -241,6 +326,11 @@ impl<const A_VIEW: u64> Job for LmdbGets<A_VIEW> {
         let table = Lmdb::open::<true>(memory)?;
         let entries = table.len()?;
         Ok(Self { table, entries })
+    }
+
+    fn warm(&self, count: u64, worker: u64) -> Result<()> {
+        self.table.touch()?;
+        self.work(count, worker)
     }
 
     fn work(&self, count: u64, worker: u64) -> Result<()> {
@@ -268,6 +358,10 @@ impl<const FAST: bool, const A_COMMIT: u64> Job for LmdbInserts<FAST, A_COMMIT> 
         let table = Lmdb::open::<FAST>(memory)?;
         let entries = table.len()?;
         Ok(Self { table, entries })
+    }
+
+    fn warm(&self, _count: u64, _worker: u64) -> Result<()> {
+        self.table.touch()
     }
 
     fn work(&self, count: u64, worker: u64) -> Result<()> {

@@ -18,10 +18,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{at_most, row_of_duos};
 use crate::harness::{Duo, Folder, Meter, ONE_WAY_TRIPS, Role, Row, Shared, Stage, Target, Unit};
+use crate::ours::Values;
 use crate::rival::{Link, Packets, Ringfire, Shape, Sleep, check, fill, node, open, service_name};
 
 pub(super) const DUOS: &[Duo] = &[
     duo::<FutexWake, 0>(Role::Limit, "a word and futex(2)"),
+    duo::<Values<1>, 1>(Role::Ours, "mapwright"),
     duo::<EventCounter, 0>(Role::Rival, "eventfd"),
     duo::<Ringfire<1, Sleep>, 1>(Role::Rival, "ringfire, sleeping"),
     duo::<IceoryxEvent, 0>(Role::Rival, "iceoryx2, event"),
@@ -102,7 +104,7 @@ impl Receiver {
 pub(super) fn row(folder: &Folder) -> Result<Row> {
     let about = "a sleeping receiver is woken, one way, median; it is asleep for sure".to_owned();
     let unit = Unit::Nanoseconds { operations: ONE_WAY_TRIPS };
-    let amount = folder.size(4_000, 100) as u64;
+    let amount = folder.size(2_000, 100) as u64;
     let targets = vec![Target::ratio("eventfd", &["eventfd"], at_most(1.15))];
     Ok(row_of_duos(folder, "wake", about, unit, DUOS, |_| amount, targets))
 }

@@ -38,6 +38,48 @@ fn the_latest_value_is_read_and_versions_count() {
 }
 
 #[test]
+fn pieces_make_up_the_value_whatever_its_size() {
+    fn pieces<const LEN: usize>() -> Vec<usize> {
+        let value: [u8; LEN] = std::array::from_fn(|at| u8::try_from(at % 251).unwrap());
+        let ground = Ground::new::<Snapshot<[u8; LEN]>>(&SnapshotOptions::new(value));
+        let found = ground.attach::<Snapshot<[u8; LEN]>>().fold_pieces(
+            (Vec::new(), Vec::new()),
+            |(mut lengths, mut bytes), piece| {
+                lengths.push(piece.len());
+                bytes.extend_from_slice(piece);
+                (lengths, bytes)
+            },
+        );
+        let (lengths, bytes) = found.unwrap();
+        assert_eq!(bytes, value);
+        lengths
+    }
+    assert_eq!(pieces::<1>(), [1]);
+    assert_eq!(pieces::<4095>(), [4095]);
+    assert_eq!(pieces::<4096>(), [4096]);
+    assert_eq!(pieces::<4097>(), [4096, 1]);
+    assert_eq!(pieces::<9001>(), [4096, 4096, 809]);
+}
+
+#[test]
+fn a_fold_that_was_lapped_begins_anew() {
+    type Large = [u64; 1000];
+    let ground = Ground::new::<Snapshot<Large>>(&SnapshotOptions::new([0; 1000]));
+    let snapshot = ground.attach::<Snapshot<Large>>();
+    let mut writer = snapshot.writer().unwrap();
+    let mut pieces = 0;
+    let sum = snapshot.fold_pieces(0, |sum, piece| {
+        pieces += 1;
+        // As many values as there are cells, in the midst of the first look.
+        if pieces == 1 {
+            (1..=4).for_each(|round| assert_eq!(writer.publish(&[round; 1000]), Ok(round)));
+        }
+        sum + piece.iter().map(|&byte| u64::from(byte)).sum::<u64>()
+    });
+    assert_eq!((sum, pieces), (Ok(4000), 4));
+}
+
+#[test]
 fn there_is_one_writer_until_it_leaves() {
     let ground = ground();
     let (one, two) = (ground.attach::<Snapshot<Numbers>>(), ground.attach::<Snapshot<Numbers>>());
