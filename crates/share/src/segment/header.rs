@@ -296,6 +296,15 @@ fn parse_entry(raw: &[u8], texts: &[u8], header: &Header) -> Result<Entry, Strin
     })
 }
 
+/// Returns a header with the checksum of the bytes behind it.
+#[cfg(test)]
+pub(crate) fn sign(header: Header, bytes: &[u8]) -> Header {
+    let unsigned = Header { checksum: 0, ..header };
+    let mut bytes = bytes[..to_usize(header.seats_at)].to_vec();
+    bytes[..size_of::<Header>()].copy_from_slice(unsigned.as_bytes());
+    Header { checksum: checksum(&bytes), ..header }
+}
+
 /// FNV-1a over words: finds what was overwritten by accident. Against malice nothing in here helps.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.chunks(8).fold(0xcbf2_9ce4_8422_2325, |hash, chunk| {

@@ -1,6 +1,7 @@
 //! Segments as files: born whole, refused when they are not what they seem, removed when nobody holds them.
 
 mod deaths;
+mod fixtures;
 mod refusals;
 
 use std::os::unix::net::UnixStream;
