@@ -174,6 +174,9 @@ fn model_event_lets_a_sleeper_through() {
                 event.set().expect("nothing is gone");
             };
             let wait = move || {
+                if theirs.is_set() {
+                    assert_eq!(work[0].load(Ordering::Relaxed), 1, "what was done before");
+                }
                 theirs.wait().expect("nothing is gone");
                 assert_eq!(work[0].load(Ordering::Relaxed), 1, "what was done before");
             };
@@ -182,6 +185,25 @@ fn model_event_lets_a_sleeper_through() {
             assert_eq!(event.is_set(), kind == EventOptions::Manual);
         });
     }
+}
+
+#[test]
+fn model_whoever_finds_an_event_set_and_resets_it_sees_what_was_done_before() {
+    explore(|| {
+        let (head, work) = (Placed::own(event::Head::default()), words(1));
+        let at = || Event::at(head.clone(), EventOptions::Manual);
+        let (event, theirs, done) = (at(), at(), work.clone());
+        let set = move || {
+            done[0].store(1, Ordering::Relaxed);
+            event.set().expect("nothing is gone");
+        };
+        let reset = move || {
+            if theirs.reset().expect("nothing is gone") {
+                assert_eq!(work[0].load(Ordering::Relaxed), 1);
+            }
+        };
+        meet(set, reset);
+    });
 }
 
 #[test]

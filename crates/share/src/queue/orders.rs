@@ -187,15 +187,15 @@ fn recover_twice(drops: bool, state: State) -> (Vec<u64>, (u64, u64)) {
 
 #[test]
 fn model_a_dead_receivers_value_is_redelivered_once() {
-    explore(|| assert_eq!(recover_twice(false, State::Reading), (vec![1], (0, 1))));
+    explore_with(2, || assert_eq!(recover_twice(false, State::Reading), (vec![1], (0, 1))));
 }
 
 #[test]
 fn model_a_dead_receivers_value_is_dropped_and_counted_once() {
-    explore(|| assert_eq!(recover_twice(true, State::Reading), (vec![], (0, 1))));
+    explore_with(2, || assert_eq!(recover_twice(true, State::Reading), (vec![], (0, 1))));
 }
 
 #[test]
 fn model_a_dead_senders_claim_is_a_hole_once() {
-    explore(|| assert_eq!(recover_twice(false, State::Writing), (vec![], (1, 0))));
+    explore_with(2, || assert_eq!(recover_twice(false, State::Writing), (vec![], (1, 0))));
 }

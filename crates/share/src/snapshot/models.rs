@@ -1,6 +1,6 @@
 //! The cells under a model checker.
 
-use crate::orders::{explore, meet};
+use crate::orders::{explore, explore_with, meet};
 
 use super::SnapshotError;
 use super::cells::{Eyes, copy_to, model};
@@ -22,7 +22,7 @@ fn bytes_of(number: u64) -> [u8; 16] {
 
 #[test]
 fn model_a_look_beside_a_writer_is_whole_or_lapped_and_never_goes_back() {
-    explore(|| {
+    explore_with(2, || {
         let (hand, eyes) = model(2, 16);
         let looking = eyes.clone();
         let write = move || (1..=3).for_each(|round| assert_eq!(hand.publish(&bytes_of(round)), Ok(round)));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::orders::{explore_with, meet};
-use mapwright_core::peer::{Identity, Oracle};
+use mapwright_core::peer::{Identity, Oracle, Ordering};
 
+use super::bucket::Bucket;
 use super::store::{Expected, Store};
 
 /// Somebody among others who all live but the first.
@@ -110,6 +111,33 @@ fn model_whoever_misses_an_entry_sees_what_was_set_before_it_went() {
         let read = move || {
             if here.get::<u64, Wide>(&1).is_none() {
                 assert_eq!(here.get::<u64, Wide>(&2), Some([2, 2]));
+            }
+        };
+        meet(write, read);
+    });
+}
+
+#[test]
+fn model_whoever_misses_an_entry_that_passed_a_full_bucket_sees_what_was_set_before_it_went() {
+    explore_with(2, || {
+        let store = Store::model(2, 1, Arc::new(Seat(1)));
+        let there = store.seen_by(Arc::new(Seat(2)));
+        let passed = || store.buckets.iter().any(|it| Bucket(it.load(Ordering::Relaxed)).passed() > 0);
+        let put = |store: &Store, key: u64, value: u64| {
+            store.exchange(&key, Expected::Anything, Some(&value)).unwrap().unwrap();
+        };
+        let late = (1u64..).find(|key| {
+            put(&store, *key, 1);
+            passed()
+        });
+        let late = late.unwrap();
+        let write = move || {
+            put(&there, 1, 2);
+            there.exchange::<u64, u64>(&late, Expected::Anything, None).unwrap().unwrap();
+        };
+        let read = move || {
+            if store.get::<u64, u64>(&late).is_none() {
+                assert_eq!(store.get::<u64, u64>(&1), Some(2));
             }
         };
         meet(write, read);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mapwright_core::peer::{Bell, Line, Placed, Word64};
 
-use crate::orders::{Everybody, explore, meet};
+use crate::orders::{Everybody, explore, explore_with, meet, meet_three};
 use crate::pool::store::Store;
 use crate::pool::{Parcel, Pool};
 
@@ -91,5 +91,27 @@ fn model_a_parcel_comes_with_the_bytes_it_was_sent_with() {
             }
         };
         meet(send, receive);
+    });
+}
+
+#[test]
+fn model_what_is_written_into_a_chunk_comes_after_what_was_written_into_it_before() {
+    explore_with(1, || {
+        let [before, sender, receiver] = pools(1);
+        let give_back = move || drop(before.try_loan().map(|mut loan| loan.store(0, &6u64)));
+        let send = move || {
+            if let Ok(mut loan) = sender.try_loan() {
+                loan.store(0, &7u64).unwrap();
+                let _parcel = loan.send();
+            }
+        };
+        let receive = move || {
+            for generation in 1..=2 {
+                if let Ok(received) = receiver.receive(Parcel::new(0, generation)) {
+                    assert_eq!(received.load::<u64>(0).unwrap(), 7);
+                }
+            }
+        };
+        meet_three(give_back, send, receive);
     });
 }
