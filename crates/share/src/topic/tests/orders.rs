@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mapwright_core::peer::{Placed, Word64};
 
-use crate::orders::{Everybody, explore, meet};
+use crate::orders::{Everybody, explore, explore_with, meet};
 use crate::topic::board::{Board, Head};
 use crate::topic::ring::Ring;
 use crate::topic::{Policy, Publisher, Start, Topic};
@@ -114,6 +114,26 @@ fn model_two_publishers_send_each_message_once() {
         let expected: Vec<_> =
             [(other_sent, [1, 1]), (sent, [2, 2])].into_iter().filter(|it| it.0).map(|it| it.1).collect();
         assert_eq!(seen, expected);
+        assert!(sent || other_sent);
+    });
+}
+
+#[test]
+fn model_two_publishers_that_use_one_slot_again_leave_the_newer_message_whole() {
+    explore_with(2, || {
+        let [one, other, reading] = topics(1, 2);
+        let send = |publisher: Publisher<[u64; 2]>, message: u64| {
+            let mut publisher = publisher;
+            move || {
+                let sent = publisher.try_publish(&[message, message]).is_ok();
+                (publisher, sent)
+            }
+        };
+        let (publisher, second) = (one.publisher().unwrap(), other.publisher().unwrap());
+        let ((_first, sent), (_second, other_sent)) = meet(send(publisher, 1), send(second, 2));
+        let mut reader = reading.subscribe(Policy::DropOldest, Start::Oldest).unwrap();
+        let seen = reader.try_receive().unwrap();
+        assert!(seen == [1, 1] || seen == [2, 2], "{seen:?}");
         assert!(sent || other_sent);
     });
 }
