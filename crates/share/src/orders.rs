@@ -2,56 +2,58 @@
 //!
 //! # What loom explores
 //!
-//! Loom remembers for each word the last access and the last change, not the last access of each thread. Where
-//! a thread loads a word and then stores it (a sequence that goes up by one), the last access is its own load,
-//! and that the store races with what another thread has loaded before goes unseen: a model that begins with
-//! the reader then makes one run and finds nothing. Begun by the writer it is explored, since a load is held
-//! against the last change. So those who [`meet`] are threads, the main thread does nothing meanwhile, each
-//! model is explored begun from either end, and one that makes hardly any runs fails.
+//! Loom remembers for each word the last access and the last change, not the last access of each thread.
+//! Where a thread loads a word and then stores it (a sequence that goes up by one), the last access is its
+//! own load, and that the store races with what another thread has loaded before goes unseen: a model that
+//! begins with the reader then makes one run and finds nothing. Begun by the writer it is explored, since a
+//! load is held against the last change. So those who [`meet`] are threads, the main thread does nothing
+//! meanwhile, each model is explored begun from either end, and one that makes hardly any runs fails.
 //!
 //! # Mutants
 //!
 //! `MAPWRIGHT_WEAKEN=slot.rs:73` before the command that runs the models weakens the access or the fence in
-//! that line of that file (see `weaken.rs` beside the words). A new ordering is worth such a run. Noticed are:
+//! that line of that file (see `weaken.rs` beside the words). A new ordering is worth such a run. Noticed:
 //!
 //! ```text
 //!  claim.rs         both exchanges, the letting go
 //!  table/slot       the sequence's load and store, the fence of `read`, those of `write` and `replace`
-//!  table/group      both stores of a bucket's word    table/store  the load of a bucket's word
+//!  table/group      both stores of a bucket's word
+//!  table/store      the load of a bucket's word
 //!  snapshot/cells   the version's load and store, the fences of `look` and `publish`, the store of WRITING,
 //!                   the load of `why`
 //!  log/words        the load of `find`, the store that ends `append`
-//!  pool             `set`; both fences of holds; the loads and the exchange of `take_if` together, and those of
-//!                   `receive` together
-//!  records          the load of `look`, the store of `fill`
-//!  queue            the lane's store of a slot's word; among many the load of `look`, the store that ends `put`
-//!  topic/ring       the first load and the fence of `read`, the fence and the last store of `write`, the owner's exchange
-//!                   and letting go
+//!  pool             `set`, both fences of holds; `take_if`: load and exchange, where neither acquires;
+//!                   `receive`: where none of its loads and exchanges does
+//!  records          the load of `look`, the last store of `fill`
+//!  queue/lane       the store of a slot's word
+//!  queue/slots      the load of `look`, the last store of `put`
+//!  topic/ring       `read`: the first load, the fence; `write`: the fence, the last store; the exchange of
+//!                   `claim`, the store of `release`
 //!  lock/readers     the fences of readers and writers, the second look at the gate, its opening
-//!  lock/semaphore   taking and giving back        lock/once  all but taking over
+//!  lock/semaphore   taking, giving back
+//!  lock/once        the looks, the end
 //!  lock/barrier     the state's load and exchange (release), an arrival's store and load
 //!  lock/event       setting (release), `is_set`, `reset` (acquire), the load of `go_through`
 //! ```
 //! Not noticed, and why:
 //!
-//! - Letting go of room after *reading* it, and taking it before *writing* (the receivers' positions and
-//!   exchanges to free, holds that are let go, readers' counts; and where a position is read for room). It
-//!   keeps loads from sinking below a store, and loom runs loads where they stand.
-//! - An exchange's acquire where the value it replaces was loaded with acquire just before (`claim` of a head
-//!   or a slot, the event's, the once's, the barrier's): one of the two is enough.
-//! - What a fence beside it does as well (SeqCst in `readers.rs`; the fence of `wait_until` in `barrier.rs`,
-//!   which a bell's `listen` repeats before anybody sleeps; the sequence's load at the end of a snapshot's
-//!   `look`; the sequence's last store in `publish`, since `published` is stored behind it).
-//! - Hints that say only where to look first (the log's tail and whatever follows a head that was found
-//!   claimed; the senders' positions; `ahead`; the pool's memory).
-//! - Places, tallies, poison, names of the dead, the current one of two copies: they matter after a death. A
-//!   death is noticed through the kernel, which orders all that the dead one did; the order says so to the
-//!   compiler. Places are handed from one to the next by exchanges that do so too.
-//! - Stores that loom makes stronger than they are: it treats SeqCst accesses as AcqRel (a mutant of that kind
-//!   is SeqCst to Relaxed), and the newest value is what every exchange sees.
+//! - Letting go of room after *reading* it, and taking it before *writing*: receivers' positions, exchanges
+//!   to free, holds that are let go, readers' counts, cursors and limits. That keeps loads from sinking below
+//!   a store, and loom runs loads where they stand.
+//! - An exchange's acquire where the value it replaces was loaded with acquire just before (a head's or a
+//!   slot's claim, the event's, the once's, the barrier's): one of the two is enough.
+//! - An exchange's release where it changes what a release store has written, and nothing was written since
+//!   (held, given back): whoever reads the new value is ordered behind that store all the same.
+//! - What a fence beside it does as well: SeqCst in `readers.rs`; the fence of `wait_until` in `barrier.rs`,
+//!   which a bell's `listen` repeats before anybody sleeps; the load at the end of a snapshot's `look`. The
+//!   last store of a cell's sequence: `published` is stored behind it.
+//! - Hints that say only where to look first: the log's tail, senders' positions, `ahead`. A log's claim
+//!   finds words that nobody has written before.
+//! - Places, tallies, poison, names of the dead, which of two copies holds: they matter after a death. That is
+//!   learnt from the kernel, which orders all that the dead one did; the order speaks to the compiler.
 //!
-//! Shuttle runs the same models in many random orders, all of them sequentially consistent: it finds what goes
-//! wrong between steps, not what goes wrong between orders.
+//! Shuttle runs the same models in many random orders, all of them sequentially consistent: it finds what
+//! goes wrong between steps, not what goes wrong with memory orderings.
 
 use std::cell::Cell;
 use std::sync::Arc;
