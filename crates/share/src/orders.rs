@@ -38,8 +38,8 @@
 //! Not noticed, and why:
 //!
 //! - Letting go of room after *reading* it, and taking it before *writing*: receivers' positions, exchanges
-//!   to free, holds that are let go, readers' counts, cursors and limits. That keeps loads from sinking below
-//!   a store, and loom runs loads where they stand.
+//!   to free, holds that are let go, readers' counts, cursors and limits. That keeps loads from sinking
+//!   below a store, and loom runs loads where they stand.
 //! - An exchange's acquire where the value it replaces was loaded with acquire just before (a head's or a
 //!   slot's claim, the event's, the once's, the barrier's): one of the two is enough.
 //! - An exchange's release where it changes what a release store has written, and nothing was written since
@@ -140,8 +140,8 @@ pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
 /// The same with another number of interruptions.
 ///
 /// # Panics
-/// Where the model does, and where there was next to nothing to explore: then those who meet share nothing, or
-/// the checker has not seen that they do.
+/// Where the model does, and where there was next to nothing to explore: then those who meet share nothing,
+/// or the checker has not seen that they do.
 pub(crate) fn explore_with(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
     /// Two threads with a step each already have more orders than this, begun from either end.
     const LEAST: u64 = 10;
