@@ -76,11 +76,13 @@ mod model {
     use crate::peer::word::{Ordering, fence};
 
     /// The frequent side's fence.
+    #[cfg_attr(loom, track_caller)]
     pub fn light_fence() {
         fence(Ordering::SeqCst);
     }
 
     /// The rare side's fence.
+    #[cfg_attr(loom, track_caller)]
     pub fn heavy_fence() {
         fence(Ordering::SeqCst);
     }

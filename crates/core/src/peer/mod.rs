@@ -29,6 +29,8 @@ mod roster;
 mod thread;
 mod turn;
 mod wait;
+#[cfg(loom)]
+mod weaken;
 mod word;
 
 #[cfg(all(test, not(any(loom, shuttle))))]

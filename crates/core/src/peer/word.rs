@@ -15,6 +15,15 @@ use shuttle::sync::atomic::{AtomicU32, AtomicU64};
 pub use std::sync::atomic::Ordering;
 
 use super::points;
+#[cfg(loom)]
+use super::weaken::weakened;
+
+/// No order is weakened but under loom.
+#[cfg(not(loom))]
+#[inline(always)]
+const fn weakened(order: Ordering) -> Ordering {
+    order
+}
 
 /// Gives its contents cache lines of their own: 128 bytes, because processors fetch lines in pairs.
 #[derive(Debug, Default)]
@@ -55,22 +64,25 @@ macro_rules! word {
 
             /// Returns the value.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn load(&self, order: Ordering) -> $number {
-                self.value.load(order)
+                self.value.load(weakened(order))
             }
 
             /// Sets the value.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn store(&self, value: $number, order: Ordering) {
                 points::pass();
-                self.value.store(value, order);
+                self.value.store(value, weakened(order));
             }
 
             /// Sets the value and returns the one before.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn swap(&self, value: $number, order: Ordering) -> $number {
                 points::pass();
-                self.value.swap(value, order)
+                self.value.swap(value, weakened(order))
             }
 
             /// Sets the value where it is `current`.
@@ -78,6 +90,7 @@ macro_rules! word {
             /// # Errors
             /// The value that was there instead.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn compare_exchange(
                 &self,
                 current: $number,
@@ -86,42 +99,47 @@ macro_rules! word {
                 failure: Ordering,
             ) -> Result<$number, $number> {
                 points::pass();
-                self.value.compare_exchange(current, new, success, failure)
+                self.value.compare_exchange(current, new, weakened(success), weakened(failure))
             }
 
             /// Adds, wrapping around, and returns the value before.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn fetch_add(&self, value: $number, order: Ordering) -> $number {
                 points::pass();
-                self.value.fetch_add(value, order)
+                self.value.fetch_add(value, weakened(order))
             }
 
             /// Subtracts, wrapping around, and returns the value before.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn fetch_sub(&self, value: $number, order: Ordering) -> $number {
                 points::pass();
-                self.value.fetch_sub(value, order)
+                self.value.fetch_sub(value, weakened(order))
             }
 
             /// Sets bits and returns the value before.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn fetch_or(&self, value: $number, order: Ordering) -> $number {
                 points::pass();
-                self.value.fetch_or(value, order)
+                self.value.fetch_or(value, weakened(order))
             }
 
             /// Clears the bits that are not in `value`, and returns the value before.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn fetch_and(&self, value: $number, order: Ordering) -> $number {
                 points::pass();
-                self.value.fetch_and(value, order)
+                self.value.fetch_and(value, weakened(order))
             }
 
             /// Raises to at least `value`, and returns the value before.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn fetch_max(&self, value: $number, order: Ordering) -> $number {
                 points::pass();
-                self.value.fetch_max(value, order)
+                self.value.fetch_max(value, weakened(order))
             }
         }
 
@@ -133,6 +151,7 @@ macro_rules! word {
         impl $look {
             /// Returns the value.
             #[inline]
+            #[cfg_attr(loom, track_caller)]
             pub fn load(&self, order: Ordering) -> $number {
                 self.0.load(order)
             }
@@ -158,7 +177,13 @@ impl Word32 {
 
 /// Orders what stands before it against what stands after it; see [`std::sync::atomic::fence`].
 #[inline]
+#[cfg_attr(loom, track_caller)]
 pub fn fence(order: Ordering) {
+    #[cfg(loom)]
+    let order = match weakened(order) {
+        Ordering::Relaxed => return,
+        order => order,
+    };
     #[cfg(not(any(loom, shuttle)))]
     std::sync::atomic::fence(order);
     #[cfg(loom)]

@@ -7,7 +7,7 @@ use mapwright_core::peer::{Deadline, Identity, Line, Oracle, Ordering, Placed, W
 
 use super::*;
 use crate::answers::LockError;
-use crate::orders::{self as thread, explore};
+use crate::orders::{explore, meet};
 
 /// Participants that live for ever.
 #[derive(Debug)]
@@ -53,10 +53,8 @@ fn model_mutex_excludes() {
             mutex.lock().expect("nobody dies").update(|value| *value = [value[0] + 1, value[1] + 1]);
         };
         let (one, other) = (at(0), at(1));
-        let thread = thread::spawn(move || add(&other));
-        add(&one);
-        thread.join().expect("no panic");
-        assert_eq!(one.lock().expect("nobody dies").load(), [2, 2]);
+        meet(move || add(&one), move || add(&other));
+        assert_eq!(at(0).lock().expect("nobody dies").load(), [2, 2]);
     });
 }
 
@@ -83,17 +81,19 @@ impl Read {
 fn model_rwlock_reader_never_sees_a_write_in_progress() {
     explore(|| {
         let lock = Read::new(2);
-        let (reader, writer) = (lock.at(0), lock.at(1));
-        let thread = thread::spawn(move || {
+        let (reader, writer, after) = (lock.at(0), lock.at(1), lock.at(0));
+        let write = move || {
             let mut guard = writer.write().expect("nobody dies");
             // Two stores: the second one goes to the copy that a reader may have begun to read.
             guard.store([1, 1]);
             guard.store([2, 2]);
-        });
-        let value = reader.read().expect("nobody dies").load();
-        assert!(value == [0, 0] || value == [2, 2], "{value:?}");
-        thread.join().expect("no panic");
-        assert_eq!(reader.read().expect("nobody dies").load(), [2, 2]);
+        };
+        let read = move || {
+            let value = reader.read().expect("nobody dies").load();
+            assert!(value == [0, 0] || value == [2, 2], "{value:?}");
+        };
+        meet(write, read);
+        assert_eq!(after.read().expect("nobody dies").load(), [2, 2]);
     });
 }
 
@@ -102,9 +102,8 @@ fn model_rwlock_two_threads_of_one_process_count_into_one_slot() {
     explore(|| {
         let lock = Read::new(2);
         let (one, other, writer) = (lock.at(0), lock.at(0), lock.at(1));
-        let thread = thread::spawn(move || drop(other.read().expect("nobody dies")));
-        drop(one.read().expect("nobody dies"));
-        thread.join().expect("no panic");
+        let read = |lock: RwLock<[u64; 2]>| move || drop(lock.read().expect("nobody dies"));
+        meet(read(one), read(other));
         writer.try_write().expect("nobody reads").store([1, 1]);
     });
 }
@@ -116,15 +115,15 @@ fn model_semaphore_gives_no_permit_twice_and_loses_no_wake_up() {
         let at = |seat| Semaphore::at(head.clone(), permits.clone(), me(seat));
         let enter = |semaphore: &Semaphore, inside: &[Word64]| {
             let permit = semaphore.acquire().expect("nothing is gone");
-            assert_eq!(inside[0].fetch_add(1, Ordering::Relaxed), 0, "two have the one permit");
-            inside[0].fetch_sub(1, Ordering::Relaxed);
+            let before = inside[0].load(Ordering::Relaxed);
+            inside[0].store(before + 1, Ordering::Relaxed);
             drop(permit);
         };
-        let (one, other, theirs) = (at(0), at(1), inside.clone());
-        let thread = thread::spawn(move || enter(&other, &theirs));
-        enter(&one, &inside);
-        thread.join().expect("no panic");
-        assert_eq!(one.available(), 1);
+        let (one, other) = (at(0), at(1));
+        let (mine, theirs) = (inside.clone(), inside.clone());
+        meet(move || enter(&one, &mine), move || enter(&other, &theirs));
+        assert_eq!(inside[0].load(Ordering::Relaxed), 2, "two had the one permit");
+        assert_eq!(at(0).available(), 1);
     });
 }
 
@@ -133,11 +132,20 @@ fn model_barrier_lets_both_through_with_one_leader() {
     explore(|| {
         let (head, places) = (Placed::own(barrier::Head::default()), many(2));
         let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
-        let (one, other) = (at(0), at(1));
-        let meet = |barrier: &Barrier| barrier.join().expect("a place").wait().expect("nobody dies");
-        let thread = thread::spawn(move || meet(&other));
-        let mine = meet(&one);
-        assert_ne!(mine, thread.join().expect("no panic"), "one leader");
+        let done = words(2);
+        let pass = |seat: usize| {
+            let (barrier, done) = (at(seat), done.clone());
+            move || {
+                let mut place = barrier.join().expect("a place");
+                done[seat].store(1, Ordering::Relaxed);
+                let leads = place.wait().expect("nobody dies");
+                // Where the other has joined: whoever is alone meets nobody.
+                (leads, done[1 - seat].load(Ordering::Relaxed))
+            }
+        };
+        let ((one, seen), (other, also_seen)) = meet(pass(0), pass(1));
+        assert_ne!(one, other, "one leader");
+        assert_eq!((seen, also_seen), (1, 1), "what was done before is seen after");
     });
 }
 
@@ -148,8 +156,7 @@ fn model_barrier_arrival_counts_for_both_or_for_none() {
         let at = |seat| Barrier::at(head.clone(), places.clone(), me(seat));
         let (one, other) = (at(0), at(1));
         let impatient = |barrier: &Barrier| barrier.join().expect("a place").wait_until(Deadline::now());
-        let thread = thread::spawn(move || impatient(&other));
-        let both = [impatient(&one), thread.join().expect("no panic")];
+        let both: [_; 2] = meet(move || impatient(&one), move || impatient(&other)).into();
         let through = both.iter().filter(|result| result.is_ok()).count();
         assert!(through != 1, "{both:?}");
     });
@@ -159,14 +166,44 @@ fn model_barrier_arrival_counts_for_both_or_for_none() {
 fn model_event_lets_a_sleeper_through() {
     for kind in [EventOptions::Manual, EventOptions::Auto] {
         explore(move || {
-            let head = Placed::own(event::Head::default());
-            let (event, theirs) = (Event::at(head.clone(), kind), Event::at(head, kind));
-            let thread = thread::spawn(move || theirs.wait().expect("nothing is gone"));
-            event.set().expect("nothing is gone");
-            thread.join().expect("no panic");
+            let (head, work) = (Placed::own(event::Head::default()), words(1));
+            let (event, theirs) = (Event::at(head.clone(), kind), Event::at(head.clone(), kind));
+            let done = work.clone();
+            let set = move || {
+                done[0].store(1, Ordering::Relaxed);
+                event.set().expect("nothing is gone");
+            };
+            let wait = move || {
+                if theirs.is_set() {
+                    assert_eq!(work[0].load(Ordering::Relaxed), 1, "what was done before");
+                }
+                theirs.wait().expect("nothing is gone");
+                assert_eq!(work[0].load(Ordering::Relaxed), 1, "what was done before");
+            };
+            meet(set, wait);
+            let event = Event::at(head, kind);
             assert_eq!(event.is_set(), kind == EventOptions::Manual);
         });
     }
+}
+
+#[test]
+fn model_whoever_finds_an_event_set_and_resets_it_sees_what_was_done_before() {
+    explore(|| {
+        let (head, work) = (Placed::own(event::Head::default()), words(1));
+        let at = || Event::at(head.clone(), EventOptions::Manual);
+        let (event, theirs, done) = (at(), at(), work.clone());
+        let set = move || {
+            done[0].store(1, Ordering::Relaxed);
+            event.set().expect("nothing is gone");
+        };
+        let reset = move || {
+            if theirs.reset().expect("nothing is gone") {
+                assert_eq!(work[0].load(Ordering::Relaxed), 1);
+            }
+        };
+        meet(set, reset);
+    });
 }
 
 #[test]
@@ -176,9 +213,8 @@ fn model_automatic_event_lets_one_through() {
         let at = || Event::at(head.clone(), EventOptions::Auto);
         let (event, theirs) = (at(), at());
         event.set().expect("nothing is gone");
-        let thread = thread::spawn(move || theirs.try_wait().is_ok());
-        let mine = event.try_wait().is_ok();
-        assert!(mine != thread.join().expect("no panic"));
+        let (one, other) = meet(move || event.try_wait().is_ok(), move || theirs.try_wait().is_ok());
+        assert!(one != other);
     });
 }
 
@@ -193,9 +229,7 @@ fn model_once_is_run_by_one_and_seen_by_both() {
             once.call_once(add).expect("nothing is gone");
             assert_eq!(runs[0].load(Ordering::Relaxed), 1);
         };
-        let thread = thread::spawn(move || run(&other, &theirs));
-        run(&one, &runs);
-        thread.join().expect("no panic");
+        meet(move || run(&one, &runs), move || run(&other, &theirs));
     });
 }
 
@@ -208,21 +242,19 @@ fn model_condvar_loses_no_notification() {
             let at = |seat| Mutex::<u64>::at(head.clone(), copies.clone(), me(seat));
             let (mutex, theirs) = (at(0), at(1));
             let (notifier, waiter) = (Condvar::at(condvar.clone()), Condvar::at(condvar));
-            let thread = thread::spawn(move || {
+            let wait = move || {
                 let guard = theirs.lock().expect("nobody dies");
                 drop(waiter.wait_while(guard, Deadline::never(), |value| *value == 0).expect("nobody dies"));
-            });
-            match mutex.lock() {
-                Ok(mut guard) => guard.store(1),
-                Err(LockError::TimedOut) => unreachable!("no deadline"),
-                Err(error) => panic!("{error}"),
-            }
-            if all {
-                notifier.notify_all()
-            } else {
-                notifier.notify_one()
-            }
-            thread.join().expect("no panic");
+            };
+            let notify = move || {
+                match mutex.lock() {
+                    Ok(mut guard) => guard.store(1),
+                    Err(LockError::TimedOut) => unreachable!("no deadline"),
+                    Err(error) => panic!("{error}"),
+                }
+                if all { notifier.notify_all() } else { notifier.notify_one() }
+            };
+            meet(wait, notify);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Appenders and readers of a log under a model checker.
 
-use crate::orders::{self as thread, explore};
+use crate::orders::{explore, meet, meet_three};
 use mapwright_core::peer::Identity;
 
 use super::LogError;
@@ -32,17 +32,13 @@ fn bytes_of(number: u64) -> [u8; 16] {
 fn model_a_reader_beside_two_appenders_sees_whole_records_in_one_order() {
     explore(|| {
         let (hand, eyes) = model(9);
-        let other = hand.clone();
-        let appender = thread::spawn(move || {
-            other.append(&bytes_of(1), Identity::new(1, 1)).unwrap();
-        });
-        let reader = thread::spawn({
-            let eyes = eyes.clone();
-            move || records(&eyes)
-        });
-        hand.append(&bytes_of(2), Identity::new(2, 1)).unwrap();
-        let early = reader.join().unwrap();
-        appender.join().unwrap();
+        let append = |number: u64, seat| {
+            let hand = hand.clone();
+            move || hand.append(&bytes_of(number), Identity::new(seat, 1)).map(drop)
+        };
+        let reading = eyes.clone();
+        let (one, other, early) = meet_three(append(1, 1), append(2, 2), move || records(&reading));
+        assert_eq!((one, other), (Ok(()), Ok(())));
         let all = records(&eyes);
         assert!(all == [1, 2] || all == [2, 1], "{all:?}");
         assert!(all.starts_with(&early), "{early:?} and then {all:?}");
@@ -55,8 +51,11 @@ fn model_the_last_room_is_given_to_one() {
     explore(|| {
         let (hand, eyes) = model(4);
         let other = hand.clone();
-        let appender = thread::spawn(move || other.append(&bytes_of(1), Identity::new(1, 1)));
-        let answers = [hand.append(&bytes_of(2), Identity::new(2, 1)), appender.join().unwrap()];
+        let answers: [_; 2] = meet(
+            move || hand.append(&bytes_of(1), Identity::new(1, 1)),
+            move || other.append(&bytes_of(2), Identity::new(2, 1)),
+        )
+        .into();
         assert!(
             matches!(answers, [Ok(0), Err(LogError::Full)] | [Err(LogError::Full), Ok(0)]),
             "{answers:?}"

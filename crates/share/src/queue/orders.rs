@@ -9,7 +9,7 @@ use mapwright_core::peer::{Identity, Oracle, Ordering, Placed, Word64, relax};
 use super::lane::{LaneReceiver, LaneSender};
 use super::ring::{Mark, Ring, Shape, State, low};
 use super::slots::{SlotReceiver, SlotSender};
-use crate::orders::{Everybody, explore, spawn};
+use crate::orders::{Everybody, explore, explore_with, meet, meet_three};
 
 /// The seat of somebody who has died.
 const DEAD: usize = 7;
@@ -63,45 +63,46 @@ fn whole(pair: Pair) -> u64 {
 fn model_one_to_one_all_arrives_whole_and_in_order() {
     explore(|| {
         let [sending, receiving] = rings(shape(false, false), 2);
-        let sender = spawn(move || {
+        let send = move || {
             let mut lane = LaneSender::resume(&sending);
             for value in 1..=3u64 {
                 while !lane.put(&sending, &[value, value]) {
                     relax();
                 }
             }
-        });
-        let mut lane = LaneReceiver::resume(&receiving);
-        for value in 1..=3u64 {
-            let got = loop {
-                match lane.peek::<Pair>(&receiving) {
-                    Some(got) => break got,
-                    None => relax(),
-                }
-            };
-            assert_eq!(whole(got), value);
-            lane.advance();
-            lane.publish(&receiving);
-        }
-        sender.join().unwrap();
+        };
+        let receive = move || {
+            let mut lane = LaneReceiver::resume(&receiving);
+            for value in 1..=3u64 {
+                let got = loop {
+                    match lane.peek::<Pair>(&receiving) {
+                        Some(got) => break got,
+                        None => relax(),
+                    }
+                };
+                assert_eq!(whole(got), value);
+                lane.advance();
+                lane.publish(&receiving);
+            }
+        };
+        meet(send, receive);
     });
 }
 
 #[test]
 fn model_many_to_many_each_value_goes_to_one() {
-    explore(|| {
+    explore_with(2, || {
         let [first, second, third, mine] = rings(shape(true, false), 2);
         let send = |ring: Ring, value: u64| {
-            spawn(move || assert!(SlotSender::resume(&ring).put(&ring, &[value, value]), "there is room"))
+            move || assert!(SlotSender::resume(&ring).put(&ring, &[value, value]), "there is room")
         };
-        let senders = [send(first, 1), send(second, 2)];
-        let other = spawn(move || SlotReceiver::resume(&third).take::<Pair>(&third).map(whole));
+        let receive = move || {
+            let mut receiver = SlotReceiver::resume(&third);
+            let take = || receiver.take::<Pair>(&third).map(whole);
+            std::iter::repeat_with(take).take(2).flatten().collect::<Vec<_>>()
+        };
+        let ((), (), mut got) = meet_three(send(first, 1), send(second, 2), receive);
         let mut receiver = SlotReceiver::resume(&mine);
-        let mut got: Vec<u64> = receiver.take(&mine).map(whole).into_iter().collect();
-        for sender in senders {
-            sender.join().unwrap();
-        }
-        got.extend(other.join().unwrap());
         while let Some(pair) = receiver.take(&mine) {
             got.push(whole(pair));
         }
@@ -112,18 +113,19 @@ fn model_many_to_many_each_value_goes_to_one() {
 
 #[test]
 fn model_a_slot_that_is_used_again_is_never_torn() {
-    explore(|| {
+    explore_with(2, || {
         let [sending, receiving, other] = rings(shape(true, false), 1);
-        let sender = spawn(move || {
+        let after = receiving.clone();
+        let send = move || {
             let mut sender = SlotSender::resume(&sending);
             let sent = |value: &u64| sender.put(&sending, &[*value, *value]);
             u64::try_from((1..=2).take_while(sent).count()).unwrap()
-        });
-        let taker = spawn(move || SlotReceiver::resume(&other).take::<Pair>(&other).map(whole));
+        };
+        let take = |ring: Ring| move || SlotReceiver::resume(&ring).take::<Pair>(&ring).map(whole);
+        let (sent, one, two) = meet_three(send, take(receiving), take(other));
+        let mut got: Vec<u64> = one.into_iter().chain(two).collect();
+        let receiving = after;
         let mut receiver = SlotReceiver::resume(&receiving);
-        let mut got: Vec<u64> = receiver.take(&receiving).map(whole).into_iter().collect();
-        got.extend(taker.join().unwrap());
-        let sent = sender.join().unwrap();
         while let Some(pair) = receiver.take(&receiving) {
             got.push(whole(pair));
         }
@@ -138,16 +140,20 @@ fn model_what_is_given_back_is_received() {
         let [mine, theirs] = rings(shape(true, false), 2);
         let mut sender = SlotSender::resume(&mine);
         assert!(sender.put(&mine, &[1u64, 1]) && sender.put(&mine, &[2u64, 2]));
-        let other = spawn(move || {
+        let hold = move || {
             let mut receiver = SlotReceiver::resume(&theirs);
             if let Some((pair, hold)) = receiver.hold::<Pair>(&theirs) {
                 whole(pair);
                 SlotReceiver::give_back(&theirs, hold);
             }
-        });
-        let mut receiver = SlotReceiver::resume(&mine);
-        let mut got: Vec<u64> = receiver.take(&mine).map(whole).into_iter().collect();
-        other.join().unwrap();
+        };
+        let taking = mine.clone();
+        let take = move || {
+            let mut receiver = SlotReceiver::resume(&taking);
+            let got: Vec<u64> = receiver.take(&taking).map(whole).into_iter().collect();
+            (receiver, got)
+        };
+        let ((), (mut receiver, mut got)) = meet(hold, take);
         while let Some(pair) = receiver.take(&mine) {
             got.push(whole(pair));
         }
@@ -171,24 +177,25 @@ fn recover_twice(drops: bool, state: State) -> (Vec<u64>, (u64, u64)) {
         got.extend(receiver.take(ring).map(whole));
         got
     };
-    let other = spawn(move || recover(&theirs));
-    let mut got = recover(&mine);
-    got.extend(other.join().unwrap());
+    let after = mine.clone();
+    let (mut got, others) = meet(move || recover(&theirs), move || recover(&mine));
+    got.extend(others);
+    let mine = after;
     got.sort_unstable();
     (got, mine.tallies())
 }
 
 #[test]
 fn model_a_dead_receivers_value_is_redelivered_once() {
-    explore(|| assert_eq!(recover_twice(false, State::Reading), (vec![1], (0, 1))));
+    explore_with(2, || assert_eq!(recover_twice(false, State::Reading), (vec![1], (0, 1))));
 }
 
 #[test]
 fn model_a_dead_receivers_value_is_dropped_and_counted_once() {
-    explore(|| assert_eq!(recover_twice(true, State::Reading), (vec![], (0, 1))));
+    explore_with(2, || assert_eq!(recover_twice(true, State::Reading), (vec![], (0, 1))));
 }
 
 #[test]
 fn model_a_dead_senders_claim_is_a_hole_once() {
-    explore(|| assert_eq!(recover_twice(false, State::Writing), (vec![], (1, 0))));
+    explore_with(2, || assert_eq!(recover_twice(false, State::Writing), (vec![], (1, 0))));
 }

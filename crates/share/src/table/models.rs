@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::orders::{self as thread, explore_with};
-use mapwright_core::peer::{Identity, Oracle};
+use crate::orders::{explore_with, meet};
+use mapwright_core::peer::{Identity, Oracle, Ordering};
 
+use super::bucket::Bucket;
 use super::store::{Expected, Store};
 
 /// Somebody among others who all live but the first.
@@ -50,16 +51,15 @@ fn model_a_get_beside_two_updates_is_whole() {
     explore_with(2, || {
         let [here, there] = store(2);
         set(&here, 1, [1, 1]);
-        let writer = thread::spawn(move || {
+        let write = move || {
             set(&there, 1, [2, 2]);
             set(&there, 1, [3, 3]);
-        });
-        let reader = thread::spawn(move || {
+        };
+        let read = move || {
             let [one, two] = here.get::<u64, Wide>(&1).expect("it is never absent");
             assert!(one == two && (1..=3).contains(&one), "{one} {two}");
-        });
-        writer.join().unwrap();
-        reader.join().unwrap();
+        };
+        meet(write, read);
     });
 }
 
@@ -68,14 +68,79 @@ fn model_a_get_beside_a_slot_that_another_key_takes_is_its_own_or_none() {
     explore_with(2, || {
         let [here, there] = store(2);
         set(&here, 1, [1, 1]);
-        let writer = thread::spawn(move || {
+        let after = here.clone();
+        let write = move || {
             remove(&there, 1);
             set(&there, 2, [2, 2]);
+        };
+        let read = move || {
+            let found = here.get::<u64, Wide>(&1);
+            assert!(matches!(found, None | Some([1, 1])), "{found:?}");
+        };
+        meet(write, read);
+        assert_eq!(after.get::<u64, Wide>(&2), Some([2, 2]));
+    });
+}
+
+#[test]
+fn model_whoever_sees_an_entry_sees_what_was_set_before_it() {
+    explore_with(2, || {
+        let [here, there] = store(2);
+        let write = move || {
+            set(&there, 1, [1, 1]);
+            set(&there, 2, [2, 2]);
+        };
+        let read = move || {
+            if here.get::<u64, Wide>(&2).is_some() {
+                assert_eq!(here.get::<u64, Wide>(&1), Some([1, 1]));
+            }
+        };
+        meet(write, read);
+    });
+}
+
+#[test]
+fn model_whoever_misses_an_entry_sees_what_was_set_before_it_went() {
+    explore_with(2, || {
+        let [here, there] = store(2);
+        set(&here, 1, [1, 1]);
+        let write = move || {
+            set(&there, 2, [2, 2]);
+            remove(&there, 1);
+        };
+        let read = move || {
+            if here.get::<u64, Wide>(&1).is_none() {
+                assert_eq!(here.get::<u64, Wide>(&2), Some([2, 2]));
+            }
+        };
+        meet(write, read);
+    });
+}
+
+#[test]
+fn model_whoever_misses_an_entry_that_passed_a_full_bucket_sees_what_was_set_before_it_went() {
+    explore_with(2, || {
+        let store = Store::model(2, 1, Arc::new(Seat(1)));
+        let there = store.seen_by(Arc::new(Seat(2)));
+        let passed = || store.buckets.iter().any(|it| Bucket(it.load(Ordering::Relaxed)).passed() > 0);
+        let put = |store: &Store, key: u64, value: u64| {
+            store.exchange(&key, Expected::Anything, Some(&value)).unwrap().unwrap();
+        };
+        let late = (1u64..).find(|key| {
+            put(&store, *key, 1);
+            passed()
         });
-        let found = here.get::<u64, Wide>(&1);
-        assert!(matches!(found, None | Some([1, 1])), "{found:?}");
-        writer.join().unwrap();
-        assert_eq!(here.get::<u64, Wide>(&2), Some([2, 2]));
+        let late = late.unwrap();
+        let write = move || {
+            put(&there, 1, 2);
+            there.exchange::<u64, u64>(&late, Expected::Anything, None).unwrap().unwrap();
+        };
+        let read = move || {
+            if store.get::<u64, u64>(&late).is_none() {
+                assert_eq!(store.get::<u64, u64>(&1), Some(2));
+            }
+        };
+        meet(write, read);
     });
 }
 
@@ -92,10 +157,9 @@ fn model_two_updates_of_one_entry_are_both_counted() {
                 current = other;
             }
         };
-        let writer = thread::spawn(move || add(&there));
-        add(&here);
-        writer.join().unwrap();
-        assert_eq!((here.get::<u64, u64>(&1), here.len()), (Some(2), 1));
+        let after = here.clone();
+        meet(move || add(&here), move || add(&there));
+        assert_eq!((after.get::<u64, u64>(&1), after.len()), (Some(2), 1));
     });
 }
 
@@ -108,9 +172,9 @@ fn model_two_who_take_over_from_a_dead_one_do_not_undo_each_other() {
         let put = |store: &Store, key: u64| {
             store.exchange(&key, Expected::Anything, Some(&key)).unwrap().unwrap();
         };
-        let writer = thread::spawn(move || put(&there, 1));
-        put(&here, 2);
-        writer.join().unwrap();
-        assert_eq!((here.get::<u64, u64>(&1), here.get::<u64, u64>(&2), here.len()), (Some(1), Some(2), 2));
+        let after = here.clone();
+        meet(move || put(&there, 1), move || put(&here, 2));
+        let found = [1, 2].map(|key: u64| after.get::<u64, u64>(&key));
+        assert_eq!((found, after.len()), ([Some(1), Some(2)], 2));
     });
 }

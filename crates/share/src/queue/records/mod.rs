@@ -19,6 +19,8 @@ mod receiver;
 mod ring;
 mod sender;
 
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
 #[cfg(test)]
 mod tests;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use mapwright_core::peer::{Placed, Word64};
 
-use crate::orders::{Everybody, explore, spawn};
+use crate::orders::{Everybody, explore, explore_with, meet};
 use crate::topic::board::{Board, Head};
 use crate::topic::ring::Ring;
-use crate::topic::{Policy, Start, Topic};
+use crate::topic::{Policy, Publisher, Start, Topic};
 use crate::{ReceiveError, SendError};
 
 /// A topic of pairs of words, as seen by participants of these seats.
@@ -32,24 +32,26 @@ fn model_a_lossy_reader_sees_no_torn_message_and_counts_what_it_missed() {
         let [writing, reading] = topics(1, 1);
         let mut publisher = writing.publisher().unwrap();
         let mut reader = reading.subscribe(Policy::DropOldest, Start::Newest).unwrap();
-        let sending = spawn(move || {
+        let send = move || {
             for message in 0..2 {
                 publisher.try_publish(&[message, message]).unwrap();
             }
             publisher
-        });
-        let mut next = 0;
-        for _ in 0..2 {
-            match reader.try_receive() {
-                Ok(message) => {
-                    assert_eq!(message, [next, next]);
-                    next += 1;
+        };
+        let receive = move || {
+            let mut next = 0;
+            for _ in 0..2 {
+                match reader.try_receive() {
+                    Ok(message) => {
+                        assert_eq!(message, [next, next]);
+                        next += 1;
+                    }
+                    Err(ReceiveError::Missed(count)) => next += count,
+                    Err(error) => assert_eq!(error, ReceiveError::Empty),
                 }
-                Err(ReceiveError::Missed(count)) => next += count,
-                Err(error) => assert_eq!(error, ReceiveError::Empty),
             }
-        }
-        drop(sending.join().unwrap());
+        };
+        let (_publisher, ()) = meet(send, receive);
     });
 }
 
@@ -59,7 +61,7 @@ fn model_a_reader_that_is_waited_for_misses_nothing() {
         let [writing, reading] = topics(1, 1);
         let mut publisher = writing.publisher().unwrap();
         let mut reader = reading.subscribe(Policy::Block, Start::Newest).unwrap();
-        let sending = spawn(move || {
+        let send = move || {
             let mut sent = 0;
             for _ in 0..2 {
                 match publisher.try_publish(&[sent, sent]) {
@@ -68,15 +70,18 @@ fn model_a_reader_that_is_waited_for_misses_nothing() {
                 }
             }
             (publisher, sent)
-        });
-        let mut next = 0;
-        for _ in 0..2 {
-            if let Ok(message) = reader.try_receive() {
-                assert_eq!(message, [next, next]);
-                next += 1;
+        };
+        let receive = move || {
+            let mut next = 0;
+            for _ in 0..2 {
+                if let Ok(message) = reader.try_receive() {
+                    assert_eq!(message, [next, next]);
+                    next += 1;
+                }
             }
-        }
-        let (publisher, sent) = sending.join().unwrap();
+            (reader, next)
+        };
+        let ((publisher, sent), (mut reader, mut next)) = meet(send, receive);
         while let Ok(message) = reader.try_receive() {
             assert_eq!(message, [next, next]);
             next += 1;
@@ -91,14 +96,16 @@ fn model_two_publishers_send_each_message_once() {
     explore(|| {
         let [one, other, reading] = topics(2, 2);
         let mut reader = reading.subscribe(Policy::DropOldest, Start::Newest).unwrap();
-        let mut publisher = one.publisher().unwrap();
-        let mut second = other.publisher().unwrap();
-        let sending = spawn(move || {
-            let sent = publisher.try_publish(&[1, 1]).is_ok();
-            (publisher, sent)
-        });
-        let sent = second.try_publish(&[2, 2]).is_ok();
-        let (_publisher, other_sent) = sending.join().unwrap();
+        let publisher = one.publisher().unwrap();
+        let second = other.publisher().unwrap();
+        let send = |publisher: Publisher<[u64; 2]>, message: u64| {
+            let mut publisher = publisher;
+            move || {
+                let sent = publisher.try_publish(&[message, message]).is_ok();
+                (publisher, sent)
+            }
+        };
+        let ((_first, other_sent), (_second, sent)) = meet(send(publisher, 1), send(second, 2));
         let mut seen = Vec::new();
         while let Ok(message) = reader.try_receive() {
             seen.push(message);
@@ -107,6 +114,26 @@ fn model_two_publishers_send_each_message_once() {
         let expected: Vec<_> =
             [(other_sent, [1, 1]), (sent, [2, 2])].into_iter().filter(|it| it.0).map(|it| it.1).collect();
         assert_eq!(seen, expected);
+        assert!(sent || other_sent);
+    });
+}
+
+#[test]
+fn model_two_publishers_that_use_one_slot_again_leave_the_newer_message_whole() {
+    explore_with(2, || {
+        let [one, other, reading] = topics(1, 2);
+        let send = |publisher: Publisher<[u64; 2]>, message: u64| {
+            let mut publisher = publisher;
+            move || {
+                let sent = publisher.try_publish(&[message, message]).is_ok();
+                (publisher, sent)
+            }
+        };
+        let (publisher, second) = (one.publisher().unwrap(), other.publisher().unwrap());
+        let ((_first, sent), (_second, other_sent)) = meet(send(publisher, 1), send(second, 2));
+        let mut reader = reading.subscribe(Policy::DropOldest, Start::Oldest).unwrap();
+        let seen = reader.try_receive().unwrap();
+        assert!(seen == [1, 1] || seen == [2, 2], "{seen:?}");
         assert!(sent || other_sent);
     });
 }
