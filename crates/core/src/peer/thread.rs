@@ -7,7 +7,7 @@
 //!   head (C library) ─▶ newest of ours ─▶ … ─▶ oldest of ours ─▶ head
 //! ```
 //! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is ever
-//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and
+//! *read* from one of ours: which of them are linked, and in which order, is kept in this process ([`Block`]), and
 //! a node is only joined while no robust mutex of the C library is on the list, so that all neighbours are
 //! known. (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
 //!
@@ -103,7 +103,9 @@ pub(super) fn has_held_in(range: Range<usize>) -> bool {
     let mut next = BLOCKS.load(Ordering::Acquire);
     // SAFETY: blocks are never freed.
     while let Some(block) = unsafe { next.as_ref() } {
-        if block.held().iter().any(|word| range.contains(&word.load(Ordering::Relaxed))) {
+        // From the newest to the oldest: entries only move towards the oldest, each before what it was is
+        // overwritten, so one that moves meanwhile is met further down.
+        if block.held().iter().rev().any(|word| range.contains(&word.load(Ordering::Acquire))) {
             return true;
         }
         next = block.next.load(Ordering::Acquire);
@@ -179,7 +181,8 @@ impl Thread {
         let len = block.len.load(Ordering::Relaxed);
         // `begin` has seen that there is room.
         let Some(place) = block.held.get(len) else { return };
-        place.store(ptr::from_ref(word).addr(), Ordering::Relaxed);
+        // Whoever sees it sees where the entries have moved that stood here before.
+        place.store(ptr::from_ref(word).addr(), Ordering::Release);
         block.len.store(len + 1, Ordering::Release);
         // Nobody reads a node's way back: we know our neighbours, and the C library its own.
         word.set_next(self.newest.get().expose_provenance());
@@ -209,27 +212,29 @@ impl Thread {
     #[cold]
     fn unlink_from_within(&self, block: &Block, word: &RobustWord) {
         let address = ptr::from_ref(word).addr();
+        let position = block.held().iter().rposition(|held| held.load(Ordering::Relaxed) == address);
+        let Some(index) = position else { return };
+        self.take_off(block, index);
+        block.forget(index);
+    }
+
+    /// Takes the word of that index off the kernel's list; the block remembers it.
+    fn take_off(&self, block: &Block, index: usize) {
         let held = block.held();
-        let len = held.len();
-        let Some(index) = held.iter().rposition(|held| held.load(Ordering::Relaxed) == address) else {
-            return;
-        };
         let next = self.node_before(block, index);
         points::pass();
-        match held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed)) {
-            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an
+        let newer = held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed));
+        match (newer, held.get(index)) {
+            // SAFETY: a word on the list stays mapped (`area` asks `has_held_in`), and the field is an
             // atomic's.
-            Some(newer) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
-            None => {
-                self.skip(node_of(word), next);
+            (Some(newer), _) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
+            (None, Some(newest)) => {
+                self.skip(node_at(newest.load(Ordering::Relaxed)), next);
                 self.newest.set(next);
             }
+            (None, None) => {}
         }
         compiler_fence(Ordering::SeqCst);
-        for (target, source) in (index..len - 1).zip(index + 1..) {
-            held[target].store(held[source].load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        block.len.store(len - 1, Ordering::Release);
     }
 
     /// What the node of the word of that index points to: the next older one, or the head.
@@ -244,14 +249,22 @@ impl Thread {
     fn skip(&self, node: *mut Node, next: *mut Node) {
         /// What the kernel walks at most.
         const LIMIT: usize = 2048;
-        let mut at = self.head.get().cast::<Node>();
+        /// In a pointer to a mutex that lends its holder the waiters' priority.
+        const LENDS_PRIORITY: usize = 1;
+        let head = self.head.get().cast::<Node>();
+        let mut at = head;
         for _ in 0..LIMIT {
             // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them
             // mapped for as long as they are on its list. (A head begins with its `next`.)
             let following = unsafe { ptr::read_volatile(next_of(at)) };
+            let following = following.map_addr(|address| address & !LENDS_PRIORITY);
             if following == node {
                 // SAFETY: as above; the list belongs to this thread.
                 unsafe { ptr::write_volatile(next_of(at), next) };
+                return;
+            }
+            // Not a list as the C library keeps it, or one that ours is not on.
+            if following.is_null() || !following.is_aligned() || following == head {
                 return;
             }
             at = following;
@@ -287,15 +300,20 @@ impl Drop for Thread {
     fn drop(&mut self) {
         let Some(block) = self.block.get() else { return };
         if self.ready.get() == fork::Epoch::current() {
-            while let Some(word) = block.held().last().map(|held| held.load(Ordering::Relaxed)) {
-                // SAFETY: a word on the list stays mapped.
-                let word = unsafe { &*ptr::with_exposed_provenance::<RobustWord>(word) };
+            while let Some((last, older)) = block.held().split_last() {
+                // SAFETY: a word on the list stays mapped, and while the block remembers it.
+                let word =
+                    unsafe { &*ptr::with_exposed_provenance::<RobustWord>(last.load(Ordering::Relaxed)) };
                 self.begin_release(word);
-                self.unlink(block, word);
+                self.take_off(block, older.len());
                 word.die(self.id());
                 self.end();
+                // Only now: from here on whoever owns the memory may unmap it.
+                block.forget(older.len());
             }
         }
+        // Whatever an oracle that panicked has left.
+        self.end();
         block.len.store(0, Ordering::Release);
         block.in_use.store(false, Ordering::Release);
     }
@@ -305,6 +323,15 @@ impl Block {
     fn held(&self) -> &[AtomicUsize] {
         let len = self.len.load(Ordering::Acquire).min(MAX_HELD);
         &self.held[..len]
+    }
+
+    /// Forgets the word of that index. Each newer one is written to its new place before its old one is.
+    fn forget(&self, index: usize) {
+        let held = self.held();
+        for (target, source) in held.iter().skip(index).zip(held.iter().skip(index + 1)) {
+            target.store(source.load(Ordering::Relaxed), Ordering::Release);
+        }
+        self.len.store(held.len().saturating_sub(1), Ordering::Release);
     }
 
     /// Tells whether its thread holds a word already.

@@ -2,7 +2,9 @@
 
 #![allow(unsafe_code, reason = "robust mutexes of the C library; listed in docs/SOUNDNESS.md")]
 
-use super::{Acquired, Child, Deadline, End, Ground, Oracle, Ordering, die, pid_namespace, relax};
+use super::{
+    Acquired, Child, Deadline, End, Ground, Oracle, Ordering, Placed, Word64, die, pid_namespace, relax,
+};
 use std::time::Duration;
 
 /// Both kinds of holders: by the kernel's list, and by the oracle.
@@ -106,6 +108,62 @@ fn an_area_with_a_leaked_guard_stays_mapped() {
 }
 
 #[test]
+fn own_memory_with_a_leaked_guard_is_not_freed() {
+    let ground = Ground::new();
+    let me = ground.join(pid_namespace());
+    let lock = Placed::own(super::RobustWord::default());
+    let start = std::ptr::from_ref(&*lock).addr();
+    std::mem::forget(lock.acquire(&me, Deadline::never()));
+    drop(lock);
+    let others: Vec<_> = (0..100).map(|_| Placed::own(super::RobustWord::default())).collect();
+    assert!(others.iter().all(|other| std::ptr::from_ref(&**other).addr() != start), "freed while linked");
+}
+
+#[test]
+fn a_word_on_the_list_is_found_while_others_leave_it() {
+    const ROUNDS: usize = 200;
+    let ground = Ground::new();
+    let me = ground.join(pid_namespace());
+    let locks = ground.area.place_many::<super::RobustWord>(8192, 32).unwrap();
+    let locks: Vec<_> = (0..32).map(|index| locks.one(index).unwrap()).collect();
+    let newest = std::ptr::from_ref(&*locks[31]).addr();
+    let (held, looked) = (Word64::new(0), Word64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                let all: Vec<_> = locks.iter().map(|lock| lock.acquire(&me, Deadline::never())).collect();
+                let before = looked.load(Ordering::Acquire);
+                held.store(1, Ordering::SeqCst);
+                while looked.load(Ordering::Acquire) == before {
+                    relax();
+                }
+                let mut all = all.into_iter();
+                // The oldest first: all others move each time.
+                let older: Vec<_> = all.by_ref().take(31).collect();
+                older.into_iter().for_each(drop);
+                held.store(0, Ordering::SeqCst);
+                let before = looked.load(Ordering::Acquire);
+                while looked.load(Ordering::Acquire) < before + 2 {
+                    relax();
+                }
+            }
+            held.store(2, Ordering::SeqCst);
+        });
+        loop {
+            let before = held.load(Ordering::SeqCst);
+            let found = crate::peer::thread::has_held_in(newest..newest + 1);
+            if before == 1 && held.load(Ordering::SeqCst) == 1 {
+                assert!(found, "missed on its way");
+            }
+            looked.fetch_add(1, Ordering::Release);
+            if before == 2 {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
 fn locks_are_let_go_of_in_any_order_and_beyond_what_the_list_takes() {
     let ground = Ground::new();
     let me = ground.join(pid_namespace());
@@ -135,10 +193,19 @@ fn locks_are_let_go_of_in_any_order_and_beyond_what_the_list_takes() {
 
 #[test]
 fn a_robust_mutex_of_the_c_library_and_ours_do_not_disturb_each_other() {
+    meets_a_c_mutex(libc::PTHREAD_PRIO_NONE);
+}
+
+#[test]
+fn nor_does_one_that_lends_priority_whose_pointer_is_marked() {
+    meets_a_c_mutex(libc::PTHREAD_PRIO_INHERIT);
+}
+
+fn meets_a_c_mutex(protocol: i32) {
     let ground = Ground::new();
     let me = ground.join(pid_namespace());
     let lock = ground.lock();
-    let mut theirs = c_mutex();
+    let mut theirs = c_mutex(protocol);
     // Ours first, theirs in front of it; ours let go of first.
     let held = lock.acquire(&me, Deadline::never());
     // SAFETY: an initialised mutex that stays where it is.
@@ -153,7 +220,7 @@ fn a_robust_mutex_of_the_c_library_and_ours_do_not_disturb_each_other() {
     assert!(matches!(lock.acquire(&me, Deadline::now()), Acquired::Clean(_)));
 }
 
-fn c_mutex() -> Box<libc::pthread_mutex_t> {
+fn c_mutex(protocol: i32) -> Box<libc::pthread_mutex_t> {
     let mut mutex = Box::new(libc::PTHREAD_MUTEX_INITIALIZER);
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
     // SAFETY: initialises the attributes.
@@ -161,6 +228,9 @@ fn c_mutex() -> Box<libc::pthread_mutex_t> {
     // SAFETY: they are initialised.
     let set =
         unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) };
+    assert_eq!(set, 0);
+    // SAFETY: as above.
+    let set = unsafe { libc::pthread_mutexattr_setprotocol(attributes.as_mut_ptr(), protocol) };
     assert_eq!(set, 0);
     // SAFETY: initialises the mutex in its place.
     assert_eq!(unsafe { libc::pthread_mutex_init(&raw mut *mutex, attributes.as_ptr()) }, 0);
