@@ -438,8 +438,29 @@ impl<T: ?Sized> Placed<T> {
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
-    use crate::peer::Ordering;
+    use crate::peer::{Deadline, Life, Ordering, RobustWord, Roster, pid_namespace};
     use crate::{MapOptions, MemFile, Seals};
+
+    #[test]
+    fn own_memory_with_a_leaked_guard_is_not_freed() {
+        let file = MemFile::new("seats", 4096).unwrap();
+        let area = Area::new(MapOptions::new().map_mut(&file).unwrap()).unwrap();
+        let life = Life::open(file.file().as_ref()).unwrap();
+        let me = Roster::join(area.place_many(0, 4).unwrap(), life, pid_namespace()).unwrap().unwrap();
+        for leaks in [false, true] {
+            let lock = Placed::own(RobustWord::default());
+            let Keep::Own { _value: own } = &lock.keep else { return };
+            let memory = Arc::downgrade(&own.value);
+            let acquired = lock.acquire(&me, Deadline::never());
+            if leaks {
+                std::mem::forget(acquired);
+            } else {
+                drop(acquired);
+            }
+            drop(lock);
+            assert_eq!(memory.strong_count(), usize::from(leaks));
+        }
+    }
 
     #[test]
     fn a_file_that_was_cut_before_it_was_sealed_is_watched() {

@@ -400,3 +400,56 @@ fn kernel_list() -> Option<*mut Head> {
     let offset = unsafe { ptr::read_volatile(offset) };
     (offset == -WORD_TO_NODE).then_some(head)
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::peer::relax;
+
+    #[test]
+    fn a_word_is_found_while_older_ones_are_forgotten() {
+        const ROUNDS: usize = 3000;
+        /// Beyond every address space, so that no other test's are met.
+        const FAR: usize = 1 << 62;
+        const SECOND_NEWEST: usize = FAR + MAX_HELD - 2;
+        let block = Block::take();
+        let (held, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let wait_for_looks = || {
+            let before = looks.load(Ordering::SeqCst);
+            while looks.load(Ordering::SeqCst) < before + 2 {
+                relax();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    for (index, place) in block.held.iter().enumerate() {
+                        place.store(FAR + index, Ordering::Release);
+                    }
+                    block.len.store(MAX_HELD, Ordering::Release);
+                    held.store(1, Ordering::SeqCst);
+                    wait_for_looks();
+                    for _ in 0..MAX_HELD - 2 {
+                        block.forget(0);
+                    }
+                    held.store(0, Ordering::SeqCst);
+                    wait_for_looks();
+                }
+                held.store(2, Ordering::SeqCst);
+            });
+            loop {
+                let before = held.load(Ordering::SeqCst);
+                let found = has_held_in(SECOND_NEWEST..SECOND_NEWEST + 1);
+                if before == 1 && held.load(Ordering::SeqCst) == 1 {
+                    assert!(found, "missed on its way");
+                }
+                looks.fetch_add(1, Ordering::SeqCst);
+                if before == 2 {
+                    break;
+                }
+            }
+        });
+        block.len.store(0, Ordering::Release);
+        block.in_use.store(false, Ordering::Release);
+    }
+}

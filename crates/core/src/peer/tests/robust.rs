@@ -2,9 +2,7 @@
 
 #![allow(unsafe_code, reason = "robust mutexes of the C library; listed in docs/SOUNDNESS.md")]
 
-use super::{
-    Acquired, Child, Deadline, End, Ground, Oracle, Ordering, Placed, Word64, die, pid_namespace, relax,
-};
+use super::{Acquired, Child, Deadline, End, Ground, Oracle, Ordering, Taker, die, pid_namespace, relax};
 use std::time::Duration;
 
 /// Both kinds of holders: by the kernel's list, and by the oracle.
@@ -108,62 +106,6 @@ fn an_area_with_a_leaked_guard_stays_mapped() {
 }
 
 #[test]
-fn own_memory_with_a_leaked_guard_is_not_freed() {
-    let ground = Ground::new();
-    let me = ground.join(pid_namespace());
-    let lock = Placed::own(super::RobustWord::default());
-    let start = std::ptr::from_ref(&*lock).addr();
-    std::mem::forget(lock.acquire(&me, Deadline::never()));
-    drop(lock);
-    let others: Vec<_> = (0..100).map(|_| Placed::own(super::RobustWord::default())).collect();
-    assert!(others.iter().all(|other| std::ptr::from_ref(&**other).addr() != start), "freed while linked");
-}
-
-#[test]
-fn a_word_on_the_list_is_found_while_others_leave_it() {
-    const ROUNDS: usize = 200;
-    let ground = Ground::new();
-    let me = ground.join(pid_namespace());
-    let locks = ground.area.place_many::<super::RobustWord>(8192, 32).unwrap();
-    let locks: Vec<_> = (0..32).map(|index| locks.one(index).unwrap()).collect();
-    let newest = std::ptr::from_ref(&*locks[31]).addr();
-    let (held, looked) = (Word64::new(0), Word64::new(0));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..ROUNDS {
-                let all: Vec<_> = locks.iter().map(|lock| lock.acquire(&me, Deadline::never())).collect();
-                let before = looked.load(Ordering::Acquire);
-                held.store(1, Ordering::SeqCst);
-                while looked.load(Ordering::Acquire) == before {
-                    relax();
-                }
-                let mut all = all.into_iter();
-                // The oldest first: all others move each time.
-                let older: Vec<_> = all.by_ref().take(31).collect();
-                older.into_iter().for_each(drop);
-                held.store(0, Ordering::SeqCst);
-                let before = looked.load(Ordering::Acquire);
-                while looked.load(Ordering::Acquire) < before + 2 {
-                    relax();
-                }
-            }
-            held.store(2, Ordering::SeqCst);
-        });
-        loop {
-            let before = held.load(Ordering::SeqCst);
-            let found = crate::peer::thread::has_held_in(newest..newest + 1);
-            if before == 1 && held.load(Ordering::SeqCst) == 1 {
-                assert!(found, "missed on its way");
-            }
-            looked.fetch_add(1, Ordering::Release);
-            if before == 2 {
-                break;
-            }
-        }
-    });
-}
-
-#[test]
 fn locks_are_let_go_of_in_any_order_and_beyond_what_the_list_takes() {
     let ground = Ground::new();
     let me = ground.join(pid_namespace());
@@ -217,7 +159,7 @@ fn meets_a_c_mutex(protocol: i32) {
     // SAFETY: as above; this thread has locked it.
     assert_eq!(unsafe { libc::pthread_mutex_unlock(&raw mut *theirs) }, 0);
     drop(held);
-    assert!(matches!(lock.acquire(&me, Deadline::now()), Acquired::Clean(_)));
+    assert!(lock.acquire_at_once(Taker::new(&me)).is_some(), "the list is as it was");
 }
 
 fn c_mutex(protocol: i32) -> Box<libc::pthread_mutex_t> {
