@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "robust mutexes of the C library; listed in docs/SOUNDNESS.md")]
 
-use super::{Acquired, Child, Deadline, End, Ground, Oracle, Ordering, Taker, die, pid_namespace, relax};
+use super::{
+    Acquired, Area, Child, Deadline, End, Ground, Identity, Life, MapOptions, Oracle, Ordering, Placed,
+    Roster, Taker, die, pid_namespace, relax,
+};
 use std::time::Duration;
 
 /// Both kinds of holders: by the kernel's list, and by the oracle.
@@ -103,6 +106,94 @@ fn an_area_with_a_leaked_guard_stays_mapped() {
     let ground = Ground::new();
     let me = ground.join(pid_namespace());
     assert!(matches!(ground.lock().acquire(&me, Deadline::now()), Acquired::Clean(_)));
+}
+
+#[test]
+fn a_thread_that_starts_another_program_has_died_holding_it() {
+    let ground = Ground::new();
+    let child = Child::fork(|| {
+        let me = ground.join(pid_namespace());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let lock = ground.lock();
+                let _held = lock.acquire(&me, Deadline::never());
+                let failed =
+                    std::os::unix::process::CommandExt::exec(&mut std::process::Command::new("true"));
+                panic!("{failed}");
+            });
+        });
+    });
+    assert_eq!(child.wait(), End::Exited(0));
+    let me = ground.join(pid_namespace());
+    let lock = ground.lock();
+    assert!(lock.holder().0, "if the kernel lets go of it, nothing is shown");
+    let held = lock.acquire(&me, Deadline::after(Duration::from_secs(20)));
+    assert!(matches!(held, Acquired::Died(_)), "{held:?}");
+}
+
+#[test]
+fn a_word_that_was_taken_by_another_mapping_is_known_as_ours() {
+    let ground = Ground::new();
+    let me = ground.join(pid_namespace());
+    let other = Area::new(MapOptions::new().map_mut(&ground.file).unwrap()).unwrap();
+    let (lock, same) = (ground.lock(), other.place::<super::RobustWord>(0).unwrap());
+    let _held = lock.acquire(&me, Deadline::never());
+    assert!(matches!(same.acquire(&me, Deadline::never()), Acquired::Deadlock));
+}
+
+#[test]
+fn an_observer_takes_nothing() {
+    let ground = Ground::new();
+    let life = Life::open(ground.file.file().as_ref()).unwrap();
+    let observer = Roster::observe(ground.area.place_many(4096, 16).unwrap(), life);
+    let lock = ground.lock();
+    assert!(matches!(lock.acquire(&observer, Deadline::never()), Acquired::TimedOut));
+    assert!(lock.acquire_at_once(Taker::new(&observer)).is_none() && !lock.holder().0);
+}
+
+/// An oracle that takes a lock before it answers, or panics.
+#[derive(Debug)]
+struct Nosy<'a> {
+    of: &'a Roster,
+    lock: Option<Placed<super::RobustWord>>,
+}
+
+impl Oracle for Nosy<'_> {
+    fn me(&self) -> Identity {
+        self.of.me()
+    }
+
+    fn is_alive(&self, who: Identity) -> bool {
+        self.of.is_alive(who)
+    }
+
+    fn is_short_alive(&self, short: u32) -> bool {
+        assert!(!crate::peer::thread::with(|thread, _| thread.is_pending()).unwrap(), "asked on the way");
+        let lock = self.lock.as_ref().expect("an oracle that panics");
+        std::mem::forget(lock.acquire(self.of, Deadline::never()));
+        self.of.is_short_alive(short)
+    }
+
+    fn knows_thread_ids(&self) -> bool {
+        self.of.knows_thread_ids()
+    }
+}
+
+#[test]
+fn an_oracle_may_take_locks_and_panic() {
+    let ground = Ground::new();
+    let (me, other) = (ground.join(pid_namespace()), ground.join(1));
+    let (lock, second) = (ground.lock(), ground.area.place::<super::RobustWord>(8192).unwrap());
+    let is_pending = || crate::peer::thread::with(|thread, _| thread.is_pending()).unwrap();
+    std::mem::forget(lock.acquire(&other, Deadline::never()));
+    let panics = Nosy { of: &me, lock: None };
+    let asked = || lock.acquire(&panics, Deadline::never());
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(asked)).is_err());
+    assert!(!is_pending());
+    drop(other);
+    let takes = Nosy { of: &me, lock: Some(second) };
+    assert!(matches!(lock.acquire(&takes, Deadline::never()), Acquired::Died(_)));
+    assert!(!is_pending());
 }
 
 #[test]
