@@ -179,8 +179,7 @@ impl<A: Access> Area<A> {
         let name = map.name();
         let (region, _lock) = map.into_region_and_lock();
         // A page of a huge page file may be missing even where the file cannot shrink: the pool was empty.
-        let lasting =
-            region.unit() == page::size() && region.origin().source.as_ref().is_some_and(cannot_shrink);
+        let lasting = region.unit() == page::size() && stays_whole(&region);
         let patch = if lasting || region.len() == 0 { None } else { Some(watch(&region, &name)?) };
         let inner = Inner { patch, region: ManuallyDrop::new(region), epoch: fork::epoch() };
         Ok(Self { inner: Arc::new(inner), access: PhantomData })
@@ -255,16 +254,31 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // First the handler forgets the range: it could put a page into what is mapped there next.
-        self.patch = None;
         let start = self.region.start().addr();
         if thread::has_held_in(start..start + self.region.len()) {
-            // A guard was leaked: the kernel still walks over a word in here when that thread ends.
+            // A guard was leaked: the kernel still walks over a word in here when that thread ends, and the
+            // thread writes to it. So pages that vanish are still replaced.
+            std::mem::forget(self.patch.take());
             return;
         }
+        // First the handler forgets the range: it could put a page into what is mapped there next.
+        self.patch = None;
         // SAFETY: dropped once, here, and not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.region) };
     }
+}
+
+/// Tells whether the file has a page behind each of the region's, and always will.
+fn stays_whole(region: &Region) -> bool {
+    let end = u64::try_from(region.len()).ok().and_then(|len| region.origin().offset.checked_add(len));
+    // First the seal: a file that is long enough after that stays so.
+    let lasts = |source: &Source| {
+        let is_long = |status: rustix::fs::Stat| {
+            end.is_some_and(|end| u64::try_from(status.st_size).is_ok_and(|len| end <= len))
+        };
+        cannot_shrink(source) && rustix::fs::fstat(source.fd()).is_ok_and(is_long)
+    };
+    region.origin().source.as_ref().is_some_and(lasts)
 }
 
 fn cannot_shrink(source: &Source) -> bool {
@@ -309,8 +323,33 @@ enum Keep {
     Area(Arc<Inner>),
     Own {
         /// Never looked at: it is what `target` points into.
-        _value: Arc<dyn Any + Send + Sync>,
+        _value: Arc<Own>,
     },
+}
+
+/// Ordinary memory. Invariant: freed when nothing is placed in it any more, and never while a thread of this
+/// process has a lock word in it on its list.
+struct Own {
+    value: ManuallyDrop<Arc<dyn Any + Send + Sync>>,
+    range: std::ops::Range<usize>,
+}
+
+impl Own {
+    fn keep<T: ?Sized>(placed: &T, value: Arc<dyn Any + Send + Sync>) -> Keep {
+        let start = std::ptr::from_ref(placed).addr();
+        let len = size_of_val(placed);
+        Keep::Own { _value: Arc::new(Self { value: ManuallyDrop::new(value), range: start..start + len }) }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // As for mapped memory: a guard was leaked.
+        if !thread::has_held_in(self.range.clone()) {
+            // SAFETY: dropped once, here, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
+    }
 }
 
 // SAFETY: a shared reference to a `Shared` structure, which is `Sync` and `Send`.
@@ -345,7 +384,7 @@ impl<T: Shared> Placed<T> {
     pub fn own(value: T) -> Self {
         let owned = Arc::new(value);
         let target = NonNull::from(&*owned);
-        Self { target, keep: Keep::Own { _value: owned } }
+        Self { target, keep: Own::keep(&*Arc::clone(&owned), owned) }
     }
 }
 
@@ -354,7 +393,7 @@ impl<T: Shared> Placed<[T]> {
     pub fn own_many(values: Vec<T>) -> Self {
         let owned = Arc::new(values);
         let target = NonNull::from(owned.as_slice());
-        Self { target, keep: Keep::Own { _value: owned } }
+        Self { target, keep: Own::keep(Arc::clone(&owned).as_slice(), owned) }
     }
 
     /// Returns one of the structures.
@@ -392,5 +431,49 @@ impl<T: ?Sized> Placed<T> {
     pub fn part<U: ?Sized>(&self, choose: impl for<'a> FnOnce(&'a T) -> &'a U) -> Placed<U> {
         // The reference lives as long as the borrow of what `keep` keeps: it points into it (or is static).
         Placed { target: NonNull::from(choose(self)), keep: self.keep.clone() }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+    use crate::peer::{Deadline, Life, Ordering, RobustWord, Roster, pid_namespace};
+    use crate::{MapOptions, MemFile, Seals};
+
+    #[test]
+    fn own_memory_with_a_leaked_guard_is_not_freed() {
+        let file = MemFile::new("seats", 4096).unwrap();
+        let area = Area::new(MapOptions::new().map_mut(&file).unwrap()).unwrap();
+        let life = Life::open(file.file().as_ref()).unwrap();
+        let me = Roster::join(area.place_many(0, 4).unwrap(), life, pid_namespace()).unwrap().unwrap();
+        for leaks in [false, true] {
+            let lock = Placed::own(RobustWord::default());
+            let Keep::Own { _value: own } = &lock.keep else { return };
+            let memory = Arc::downgrade(&own.value);
+            let acquired = lock.acquire(&me, Deadline::never());
+            if leaks {
+                std::mem::forget(acquired);
+            } else {
+                drop(acquired);
+            }
+            drop(lock);
+            assert_eq!(memory.strong_count(), usize::from(leaks));
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_before_it_was_sealed_is_watched() {
+        let page = page::size();
+        let file = MemFile::new("cut", 2 * page).unwrap();
+        let map = MapOptions::new().map_mut(&file).unwrap();
+        file.file().set_len(u64::try_from(page).unwrap()).unwrap();
+        file.seal(Seals::SHRINK).unwrap();
+        let area = Area::new(map).unwrap();
+        let words = area.place_many::<Word64>(0, 2 * page / 8).unwrap();
+        assert_eq!(words[0].load(Ordering::Relaxed), 0);
+        assert!(area.check().is_ok());
+        assert_eq!(words[page / 8].load(Ordering::Relaxed), 0);
+        assert_eq!(area.check().unwrap_err().kind(), FaultKind::Poisoned);
     }
 }

@@ -12,6 +12,15 @@
 //! the oracle now and then. Both kinds meet on one word. Thread ids end below 2^22, so the two are never
 //! mixed up.
 //!
+//! Of holders of the first kind that keep a waiter waiting it is asked now and then whether there is such a
+//! thread at all: the kernel overlooks one that calls execve(2) from another thread than the first (it has
+//! changed its id by then), and those on a list that somebody has cut.
+//!
+//! # Caveats
+//! - That this thread holds a word already is known of the first kind only. Who holds one of the second kind
+//!   (see [`thread`] for when that is) and takes it again waits for itself.
+//! - What a thread still holds when its thread-local values are dropped has been let go of as a dead holder's.
+//!
 //! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a
 //! peer that ignores locks tears values and breaks nothing.
 //!
@@ -119,7 +128,7 @@ impl Taker {
 }
 
 impl Placed<RobustWord> {
-    /// Takes the word, waiting until a deadline at most.
+    /// Takes the word, waiting until a deadline at most. An observer, who has no seat, never gets it.
     ///
     /// ```
     /// # use mapwright_core::{MapOptions, MemFile, peer::*};
@@ -134,16 +143,20 @@ impl Placed<RobustWord> {
     /// ```
     #[inline]
     pub fn acquire(&self, oracle: &dyn Oracle, until: Deadline) -> Acquired<'_> {
-        let word: &RobustWord = self;
-        if oracle.knows_thread_ids()
+        let (word, me): (&RobustWord, _) = (self, oracle.me());
+        // An observer has no name that others could tell from a dead one's.
+        if me == Identity::nobody() {
+            return Acquired::TimedOut;
+        }
+        let taking = Taking { oracle, me, knows_thread_ids: oracle.knows_thread_ids(), until };
+        if taking.knows_thread_ids
             && let Some(Some(acquired)) =
-                thread::with(|thread, block| word.acquire_by_kernel(thread, block, oracle, until))
+                thread::with(|thread, block| word.acquire_by_kernel(thread, block, &taking))
         {
             return acquired;
         }
-        let mine = BY_IDENTITY | oracle.me().short();
-        let Some(died) = word.take(mine, oracle, until) else { return Acquired::TimedOut };
-        word.acquired(false, died, oracle)
+        let Ok(died) = word.take(BY_IDENTITY | me.short(), &taking, None) else { return Acquired::TimedOut };
+        word.acquired(false, died, me)
     }
 
     /// Takes the word if it is free and this thread's list can be joined. What is answered by `None`,
@@ -155,16 +168,16 @@ impl Placed<RobustWord> {
         }
         let word: &RobustWord = self;
         thread::with(|thread, block| {
-            if word.turn.is_asked() || !thread.begin(block, word) {
+            if word.turn.is_asked() {
                 return None;
             }
+            let pending = thread.begin(block, word)?;
             let first = word.word.compare_exchange(0, thread.id(), Ordering::Acquire, Ordering::Relaxed);
             if first.is_err() {
-                thread.end();
                 return None;
             }
             thread.link(block, word);
-            thread.end();
+            drop(pending);
             Some(word.held(thread.epoch(), true, taker.me))
         })
         .flatten()
@@ -192,33 +205,29 @@ impl RobustWord {
         &self,
         thread: &thread::Thread,
         block: &thread::Block,
-        oracle: &dyn Oracle,
-        until: Deadline,
+        taking: &Taking<'_>,
     ) -> Option<Acquired<'_>> {
-        if !thread.begin(block, self) {
-            return None;
-        }
+        let mut joining = Joining { thread, block, pending: Some(thread.begin(block, self)?) };
         let mine = thread.id();
-        let seen = self.word.load(Ordering::Relaxed);
-        if seen & HOLDER == mine && block.holds(self) {
-            thread.end();
+        // By whatever mapping it was taken.
+        if self.word.load(Ordering::Relaxed) & HOLDER == mine && !block.is_empty() {
             return Some(Acquired::Deadlock);
         }
-        let taken = self.take(mine, oracle, until);
-        let Some(died) = taken else {
-            thread.end();
-            return Some(Acquired::TimedOut);
+        let died = match self.take(mine, taking, Some(&mut joining)) {
+            Ok(died) => died,
+            Err(Untaken::TimedOut) => return Some(Acquired::TimedOut),
+            Err(Untaken::CannotJoin) => return None,
         };
         thread.link(block, self);
-        thread.end();
-        Some(self.acquired(true, died, oracle))
+        drop(joining);
+        Some(self.acquired(true, died, taking.me))
     }
 
-    fn acquired(&self, by_kernel: bool, died: bool, oracle: &dyn Oracle) -> Acquired<'_> {
+    fn acquired(&self, by_kernel: bool, died: bool, me: Identity) -> Acquired<'_> {
         if died {
             self.before.store(self.holder.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        let held = self.held(fork::Epoch::current(), by_kernel, oracle.me().number());
+        let held = self.held(fork::Epoch::current(), by_kernel, me.number());
         if died { Acquired::Died(held) } else { Acquired::Clean(held) }
     }
 
@@ -229,26 +238,44 @@ impl RobustWord {
         Held { word: self, tag, _not_send: PhantomData }
     }
 
-    /// Makes the word ours: whether its last holder died, or `None` when the deadline comes.
+    /// Makes the word ours; answers whether its last holder died.
     #[cold]
-    fn take(&self, mine: u32, oracle: &dyn Oracle, until: Deadline) -> Option<bool> {
+    fn take(
+        &self,
+        mine: u32,
+        taking: &Taking<'_>,
+        mut joining: Option<&mut Joining<'_>>,
+    ) -> Result<bool, Untaken> {
+        let until = taking.until;
         // One that may not wait gives nobody the way.
         if !until.has_passed() {
             self.turn.give_way(until);
         }
-        let mut passed_over = PassedOver { turn: &self.turn, since: None, token: None };
+        let mut sleeper = Sleeper { word: self, since: None, token: None, has_slept: false };
         let mut looks = 0;
         // Once slept, somebody else may still sleep, and only we know.
         let mut sleepers = 0;
+        // A thread that has held it for long: the kernel may have overlooked its death.
+        let mut suspect = 0;
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
             let holder = seen & HOLDER;
-            let dead =
-                holder & BY_IDENTITY != 0 && looks >= LOOKS && !oracle.is_short_alive(holder & !BY_IDENTITY);
+            let dead = match holder {
+                0 => false,
+                _ if holder & BY_IDENTITY == 0 => {
+                    holder == std::mem::take(&mut suspect) && self.is_left_by(holder)
+                }
+                _ if looks < LOOKS => false,
+                _ => !taking.is_alive(holder & !BY_IDENTITY, self, joining.as_deref_mut())?,
+            };
             if holder == 0 || dead {
                 let new = mine | (seen & SLEEPERS) | sleepers;
                 match self.word.compare_exchange(seen, new, Ordering::Acquire, Ordering::Relaxed) {
-                    Ok(_) => return Some(dead || seen & DIED != 0),
+                    Ok(_) => {
+                        // Whoever else sleeps is woken when we let go of it.
+                        sleeper.has_slept = false;
+                        return Ok(dead || seen & DIED != 0);
+                    }
                     Err(now) => seen = now,
                 }
                 continue;
@@ -262,7 +289,7 @@ impl RobustWord {
                 continue;
             }
             if until.has_passed() {
-                return None;
+                return Err(Untaken::TimedOut);
             }
             if seen & SLEEPERS == 0 {
                 let marked = seen | SLEEPERS;
@@ -273,13 +300,23 @@ impl RobustWord {
                     continue;
                 }
             }
-            passed_over.note(mine);
+            sleeper.note(mine);
             sleepers = SLEEPERS;
-            // The oracle is asked now and then of those for whom the kernel does not let go.
+            // Of those for whom the kernel does not let go it is asked now and then.
             let slice = Deadline::after(ASK_AFTER).earlier(until);
-            let _looked: Waited = wait(&self.word, seen | SLEEPERS, slice);
+            if wait(&self.word, seen | SLEEPERS, slice) == Waited::TimedOut && taking.knows_thread_ids {
+                suspect = holder;
+            }
             seen = self.word.load(Ordering::Relaxed);
         }
+    }
+
+    /// Tells whether a thread that the word names is gone. Asked twice: what bore that id when the word was
+    /// looked at in between is gone as well, should the id have been given to another.
+    fn is_left_by(&self, thread: u32) -> bool {
+        thread::is_gone(thread)
+            && self.word.load(Ordering::Relaxed) & HOLDER == thread
+            && thread::is_gone(thread)
     }
 
     #[inline]
@@ -334,29 +371,72 @@ impl Held<'_> {
     }
 }
 
-/// Keeps count of how long a sleeper has been passed over, and asks for its turn.
-struct PassedOver<'a> {
-    turn: &'a Turn,
-    since: Option<Deadline>,
-    token: Option<u32>,
+/// What an attempt to take a word knows.
+struct Taking<'a> {
+    oracle: &'a dyn Oracle,
+    me: Identity,
+    knows_thread_ids: bool,
+    until: Deadline,
 }
 
-impl PassedOver<'_> {
+/// The list that a word is about to join.
+struct Joining<'a> {
+    thread: &'a thread::Thread,
+    block: &'a thread::Block,
+    pending: Option<thread::Pending<'a>>,
+}
+
+/// Why a word was not taken.
+enum Untaken {
+    TimedOut,
+    CannotJoin,
+}
+
+impl Taking<'_> {
+    /// Asks with nothing pending: an oracle may panic, and may take locks itself.
+    fn is_alive(
+        &self,
+        short: u32,
+        word: &RobustWord,
+        joining: Option<&mut Joining<'_>>,
+    ) -> Result<bool, Untaken> {
+        let Some(joining) = joining else { return Ok(self.oracle.is_short_alive(short)) };
+        joining.pending = None;
+        let is_alive = self.oracle.is_short_alive(short);
+        joining.pending = Some(joining.thread.begin(joining.block, word).ok_or(Untaken::CannotJoin)?);
+        Ok(is_alive)
+    }
+}
+
+/// One that sleeps: asks for its turn when it has been passed over for long, and hands on the wake-up that it
+/// may have got if it goes away without the word.
+struct Sleeper<'a> {
+    word: &'a RobustWord,
+    since: Option<Deadline>,
+    token: Option<u32>,
+    has_slept: bool,
+}
+
+impl Sleeper<'_> {
     /// Called before each sleep.
     fn note(&mut self, token: u32) {
+        self.has_slept = true;
         match self.since {
             None => self.since = Some(Deadline::after(PATIENCE)),
             // Each time: a newcomer that has stood back for long enough takes the word away.
-            Some(since) if since.has_passed() && self.turn.ask(token) => self.token = Some(token),
+            Some(since) if since.has_passed() && self.word.turn.ask(token) => self.token = Some(token),
             Some(_) => {}
         }
     }
 }
 
-impl Drop for PassedOver<'_> {
+impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         if let Some(token) = self.token {
-            self.turn.done(token);
+            self.word.turn.done(token);
+        }
+        if self.has_slept {
+            self.word.wake_one();
         }
     }
 }
@@ -373,10 +453,10 @@ impl Drop for Held<'_> {
         }
         // Where a thread is ending, all that was on its list has been let go of already.
         let _done = thread::with(|thread, block| {
-            thread.begin_release(self.word);
+            let pending = thread.begin_release(self.word);
             thread.unlink(block, self.word);
             self.word.let_go();
-            thread.end();
+            drop(pending);
         });
     }
 }

@@ -7,7 +7,7 @@
 //!   head (C library) ─▶ newest of ours ─▶ … ─▶ oldest of ours ─▶ head
 //! ```
 //! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is ever
-//! *read* from there: which of ours are linked, and in which order, is kept in this process ([`Block`]), and
+//! *read* from one of ours: which of them are linked, and in which order, is kept in this process ([`Block`]), and
 //! a node is only joined while no robust mutex of the C library is on the list, so that all neighbours are
 //! known. (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
 //!
@@ -103,7 +103,9 @@ pub(super) fn has_held_in(range: Range<usize>) -> bool {
     let mut next = BLOCKS.load(Ordering::Acquire);
     // SAFETY: blocks are never freed.
     while let Some(block) = unsafe { next.as_ref() } {
-        if block.held().iter().any(|word| range.contains(&word.load(Ordering::Relaxed))) {
+        // From the newest to the oldest: entries only move towards the oldest, each before what it was is
+        // overwritten, so one that moves meanwhile is met further down.
+        if block.held().iter().rev().any(|word| range.contains(&word.load(Ordering::Acquire))) {
             return true;
         }
         next = block.next.load(Ordering::Acquire);
@@ -151,25 +153,24 @@ impl Thread {
     /// Says that a word is about to be taken: if the thread dies, the kernel looks at it. Refused where the
     /// list has no room, or has neighbours that we do not know.
     #[inline]
-    pub(super) fn begin(&self, block: &Block, word: &RobustWord) -> bool {
+    pub(super) fn begin(&self, block: &Block, word: &RobustWord) -> Option<Pending<'_>> {
         let has_room = block.len.load(Ordering::Relaxed) < MAX_HELD;
-        if !has_room || self.first() != self.newest.get() {
-            return false;
-        }
-        self.set_pending(node_of(word));
-        true
+        (has_room && self.first() == self.newest.get()).then(|| self.begin_release(word))
     }
 
     /// Says that a word that is held is about to be let go of.
     #[inline]
-    pub(super) fn begin_release(&self, word: &RobustWord) {
+    pub(super) fn begin_release(&self, word: &RobustWord) -> Pending<'_> {
         self.set_pending(node_of(word));
+        Pending(self)
     }
 
-    /// Says that it is done.
-    #[inline]
-    pub(super) fn end(&self) {
-        self.set_pending(ptr::null_mut());
+    /// Tells whether the kernel looks at a word that is not on the list.
+    #[cfg(all(test, not(any(loom, shuttle))))]
+    pub(super) fn is_pending(&self) -> bool {
+        let pending = self.head.get().wrapping_byte_add(offset_of!(Head, pending)).cast::<*mut Node>();
+        // SAFETY: as in `first`.
+        !unsafe { ptr::read_volatile(pending) }.is_null()
     }
 
     /// Puts a word that was taken on the list.
@@ -179,7 +180,8 @@ impl Thread {
         let len = block.len.load(Ordering::Relaxed);
         // `begin` has seen that there is room.
         let Some(place) = block.held.get(len) else { return };
-        place.store(ptr::from_ref(word).addr(), Ordering::Relaxed);
+        // Whoever sees it sees where the entries have moved that stood here before.
+        place.store(ptr::from_ref(word).addr(), Ordering::Release);
         block.len.store(len + 1, Ordering::Release);
         // Nobody reads a node's way back: we know our neighbours, and the C library its own.
         word.set_next(self.newest.get().expose_provenance());
@@ -209,27 +211,29 @@ impl Thread {
     #[cold]
     fn unlink_from_within(&self, block: &Block, word: &RobustWord) {
         let address = ptr::from_ref(word).addr();
+        let position = block.held().iter().rposition(|held| held.load(Ordering::Relaxed) == address);
+        let Some(index) = position else { return };
+        self.take_off(block, index);
+        block.forget(index);
+    }
+
+    /// Takes the word of that index off the kernel's list; the block remembers it.
+    fn take_off(&self, block: &Block, index: usize) {
         let held = block.held();
-        let len = held.len();
-        let Some(index) = held.iter().rposition(|held| held.load(Ordering::Relaxed) == address) else {
-            return;
-        };
         let next = self.node_before(block, index);
         points::pass();
-        match held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed)) {
-            // SAFETY: a word on the list stays mapped (`Area` asks `has_held_in`), and the field is an
+        let newer = held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed));
+        match (newer, held.get(index)) {
+            // SAFETY: a word on the list stays mapped (`area` asks `has_held_in`), and the field is an
             // atomic's.
-            Some(newer) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
-            None => {
-                self.skip(node_of(word), next);
+            (Some(newer), _) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
+            (None, Some(newest)) => {
+                self.skip(node_at(newest.load(Ordering::Relaxed)), next);
                 self.newest.set(next);
             }
+            (None, None) => {}
         }
         compiler_fence(Ordering::SeqCst);
-        for (target, source) in (index..len - 1).zip(index + 1..) {
-            held[target].store(held[source].load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        block.len.store(len - 1, Ordering::Release);
     }
 
     /// What the node of the word of that index points to: the next older one, or the head.
@@ -244,14 +248,22 @@ impl Thread {
     fn skip(&self, node: *mut Node, next: *mut Node) {
         /// What the kernel walks at most.
         const LIMIT: usize = 2048;
-        let mut at = self.head.get().cast::<Node>();
+        /// In a pointer to a mutex that lends its holder the waiters' priority.
+        const LENDS_PRIORITY: usize = 1;
+        let head = self.head.get().cast::<Node>();
+        let mut at = head;
         for _ in 0..LIMIT {
             // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them
             // mapped for as long as they are on its list. (A head begins with its `next`.)
             let following = unsafe { ptr::read_volatile(next_of(at)) };
+            let following = following.map_addr(|address| address & !LENDS_PRIORITY);
             if following == node {
                 // SAFETY: as above; the list belongs to this thread.
                 unsafe { ptr::write_volatile(next_of(at), next) };
+                return;
+            }
+            // Not a list as the C library keeps it, or one that ours is not on.
+            if following.is_null() || !following.is_aligned() || following == head {
                 return;
             }
             at = following;
@@ -281,19 +293,32 @@ impl Thread {
     }
 }
 
+/// While it lives, the kernel looks at one more word if the thread dies. Ends by a panic, too.
+pub(super) struct Pending<'a>(&'a Thread);
+
+impl Drop for Pending<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set_pending(ptr::null_mut());
+    }
+}
+
 impl Drop for Thread {
     /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk
     /// over nodes that others may have overwritten while this process lives on.
     fn drop(&mut self) {
         let Some(block) = self.block.get() else { return };
         if self.ready.get() == fork::Epoch::current() {
-            while let Some(word) = block.held().last().map(|held| held.load(Ordering::Relaxed)) {
-                // SAFETY: a word on the list stays mapped.
-                let word = unsafe { &*ptr::with_exposed_provenance::<RobustWord>(word) };
-                self.begin_release(word);
-                self.unlink(block, word);
+            while let Some((last, older)) = block.held().split_last() {
+                // SAFETY: a word on the list stays mapped, and while the block remembers it.
+                let word =
+                    unsafe { &*ptr::with_exposed_provenance::<RobustWord>(last.load(Ordering::Relaxed)) };
+                let pending = self.begin_release(word);
+                self.take_off(block, older.len());
                 word.die(self.id());
-                self.end();
+                drop(pending);
+                // Only now: from here on whoever owns the memory may unmap it.
+                block.forget(older.len());
             }
         }
         block.len.store(0, Ordering::Release);
@@ -307,10 +332,18 @@ impl Block {
         &self.held[..len]
     }
 
-    /// Tells whether its thread holds a word already.
-    pub(super) fn holds(&self, word: &RobustWord) -> bool {
-        let address = ptr::from_ref(word).addr();
-        self.held().iter().any(|held| held.load(Ordering::Relaxed) == address)
+    /// Forgets the word of that index. Each newer one is written to its new place before its old one is.
+    fn forget(&self, index: usize) {
+        let held = self.held();
+        for (target, source) in held.iter().skip(index).zip(held.iter().skip(index + 1)) {
+            target.store(source.load(Ordering::Relaxed), Ordering::Release);
+        }
+        self.len.store(held.len().saturating_sub(1), Ordering::Release);
+    }
+
+    /// Tells whether its thread holds any word.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held().is_empty()
     }
 
     /// Returns one that no thread uses.
@@ -356,6 +389,17 @@ fn node_at(word: usize) -> *mut Node {
     ptr::with_exposed_provenance_mut(word + WORD_TO_NODE.unsigned_abs())
 }
 
+/// Tells whether there is no thread of that id: a proof only for ids of this process's pid namespace.
+///
+/// # Kernel
+/// tkill(2) with no signal.
+pub(super) fn is_gone(id: u32) -> bool {
+    let Ok(id) = libc::pid_t::try_from(id) else { return false };
+    // SAFETY: takes two numbers, and sends nothing.
+    let asked = unsafe { libc::syscall(libc::SYS_tkill, id, 0) };
+    asked == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
 /// Asks for the list that the C library has registered for this thread.
 fn kernel_list() -> Option<*mut Head> {
     if cfg!(any(loom, shuttle)) {
@@ -372,4 +416,57 @@ fn kernel_list() -> Option<*mut Head> {
     // SAFETY: what is registered for this thread is a head, and stays one while the thread lives.
     let offset = unsafe { ptr::read_volatile(offset) };
     (offset == -WORD_TO_NODE).then_some(head)
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::peer::relax;
+
+    #[test]
+    fn a_word_is_found_while_older_ones_are_forgotten() {
+        const ROUNDS: usize = 3000;
+        /// Beyond every address space, so that no other test's are met.
+        const FAR: usize = 1 << 62;
+        const SECOND_NEWEST: usize = FAR + MAX_HELD - 2;
+        let block = Block::take();
+        let mut missed = 0;
+        let (held, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let wait_for_looks = || {
+            let before = looks.load(Ordering::SeqCst);
+            while looks.load(Ordering::SeqCst) < before + 2 {
+                relax();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    for (index, place) in block.held.iter().enumerate() {
+                        place.store(FAR + index, Ordering::Release);
+                    }
+                    block.len.store(MAX_HELD, Ordering::Release);
+                    held.store(1, Ordering::SeqCst);
+                    wait_for_looks();
+                    for _ in 0..MAX_HELD - 2 {
+                        block.forget(0);
+                    }
+                    held.store(0, Ordering::SeqCst);
+                    wait_for_looks();
+                }
+                held.store(2, Ordering::SeqCst);
+            });
+            loop {
+                let before = held.load(Ordering::SeqCst);
+                let found = has_held_in(SECOND_NEWEST..SECOND_NEWEST + 1);
+                missed += usize::from(!found && before == 1 && held.load(Ordering::SeqCst) == 1);
+                looks.fetch_add(1, Ordering::SeqCst);
+                if before == 2 {
+                    break;
+                }
+            }
+        });
+        block.len.store(0, Ordering::Release);
+        block.in_use.store(false, Ordering::Release);
+        assert_eq!(missed, 0, "missed on its way");
+    }
 }

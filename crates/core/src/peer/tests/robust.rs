@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "robust mutexes of the C library; listed in docs/SOUNDNESS.md")]
 
-use super::{Acquired, Child, Deadline, End, Ground, Oracle, Ordering, die, pid_namespace, relax};
+use super::{
+    Acquired, Area, Child, Deadline, End, Ground, Identity, Life, MapOptions, Oracle, Ordering, Placed,
+    Roster, Taker, die, pid_namespace, relax,
+};
 use std::time::Duration;
 
 /// Both kinds of holders: by the kernel's list, and by the oracle.
@@ -106,6 +109,94 @@ fn an_area_with_a_leaked_guard_stays_mapped() {
 }
 
 #[test]
+fn a_thread_that_starts_another_program_has_died_holding_it() {
+    let ground = Ground::new();
+    let child = Child::fork(|| {
+        let me = ground.join(pid_namespace());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let lock = ground.lock();
+                let _held = lock.acquire(&me, Deadline::never());
+                let failed =
+                    std::os::unix::process::CommandExt::exec(&mut std::process::Command::new("true"));
+                panic!("{failed}");
+            });
+        });
+    });
+    assert_eq!(child.wait(), End::Exited(0));
+    let me = ground.join(pid_namespace());
+    let lock = ground.lock();
+    assert!(lock.holder().0, "if the kernel lets go of it, nothing is shown");
+    let held = lock.acquire(&me, Deadline::after(Duration::from_secs(20)));
+    assert!(matches!(held, Acquired::Died(_)), "{held:?}");
+}
+
+#[test]
+fn a_word_that_was_taken_by_another_mapping_is_known_as_ours() {
+    let ground = Ground::new();
+    let me = ground.join(pid_namespace());
+    let other = Area::new(MapOptions::new().map_mut(&ground.file).unwrap()).unwrap();
+    let (lock, same) = (ground.lock(), other.place::<super::RobustWord>(0).unwrap());
+    let _held = lock.acquire(&me, Deadline::never());
+    assert!(matches!(same.acquire(&me, Deadline::never()), Acquired::Deadlock));
+}
+
+#[test]
+fn an_observer_takes_nothing() {
+    let ground = Ground::new();
+    let life = Life::open(ground.file.file().as_ref()).unwrap();
+    let observer = Roster::observe(ground.area.place_many(4096, 16).unwrap(), life);
+    let lock = ground.lock();
+    assert!(matches!(lock.acquire(&observer, Deadline::never()), Acquired::TimedOut));
+    assert!(lock.acquire_at_once(Taker::new(&observer)).is_none() && !lock.holder().0);
+}
+
+/// An oracle that takes a lock before it answers, or panics.
+#[derive(Debug)]
+struct Nosy<'a> {
+    of: &'a Roster,
+    lock: Option<Placed<super::RobustWord>>,
+}
+
+impl Oracle for Nosy<'_> {
+    fn me(&self) -> Identity {
+        self.of.me()
+    }
+
+    fn is_alive(&self, who: Identity) -> bool {
+        self.of.is_alive(who)
+    }
+
+    fn is_short_alive(&self, short: u32) -> bool {
+        assert!(!crate::peer::thread::with(|thread, _| thread.is_pending()).unwrap(), "asked on the way");
+        let lock = self.lock.as_ref().expect("an oracle that panics");
+        std::mem::forget(lock.acquire(self.of, Deadline::never()));
+        self.of.is_short_alive(short)
+    }
+
+    fn knows_thread_ids(&self) -> bool {
+        self.of.knows_thread_ids()
+    }
+}
+
+#[test]
+fn an_oracle_may_take_locks_and_panic() {
+    let ground = Ground::new();
+    let (me, other) = (ground.join(pid_namespace()), ground.join(1));
+    let (lock, second) = (ground.lock(), ground.area.place::<super::RobustWord>(8192).unwrap());
+    let is_pending = || crate::peer::thread::with(|thread, _| thread.is_pending()).unwrap();
+    std::mem::forget(lock.acquire(&other, Deadline::never()));
+    let panics = Nosy { of: &me, lock: None };
+    let asked = || lock.acquire(&panics, Deadline::never());
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(asked)).is_err());
+    assert!(!is_pending());
+    drop(other);
+    let takes = Nosy { of: &me, lock: Some(second) };
+    assert!(matches!(lock.acquire(&takes, Deadline::never()), Acquired::Died(_)));
+    assert!(!is_pending());
+}
+
+#[test]
 fn locks_are_let_go_of_in_any_order_and_beyond_what_the_list_takes() {
     let ground = Ground::new();
     let me = ground.join(pid_namespace());
@@ -135,10 +226,19 @@ fn locks_are_let_go_of_in_any_order_and_beyond_what_the_list_takes() {
 
 #[test]
 fn a_robust_mutex_of_the_c_library_and_ours_do_not_disturb_each_other() {
+    meets_a_c_mutex(libc::PTHREAD_PRIO_NONE);
+}
+
+#[test]
+fn nor_does_one_that_lends_priority_whose_pointer_is_marked() {
+    meets_a_c_mutex(libc::PTHREAD_PRIO_INHERIT);
+}
+
+fn meets_a_c_mutex(protocol: i32) {
     let ground = Ground::new();
     let me = ground.join(pid_namespace());
     let lock = ground.lock();
-    let mut theirs = c_mutex();
+    let mut theirs = c_mutex(protocol);
     // Ours first, theirs in front of it; ours let go of first.
     let held = lock.acquire(&me, Deadline::never());
     // SAFETY: an initialised mutex that stays where it is.
@@ -150,10 +250,10 @@ fn a_robust_mutex_of_the_c_library_and_ours_do_not_disturb_each_other() {
     // SAFETY: as above; this thread has locked it.
     assert_eq!(unsafe { libc::pthread_mutex_unlock(&raw mut *theirs) }, 0);
     drop(held);
-    assert!(matches!(lock.acquire(&me, Deadline::now()), Acquired::Clean(_)));
+    assert!(lock.acquire_at_once(Taker::new(&me)).is_some(), "the list is as it was");
 }
 
-fn c_mutex() -> Box<libc::pthread_mutex_t> {
+fn c_mutex(protocol: i32) -> Box<libc::pthread_mutex_t> {
     let mut mutex = Box::new(libc::PTHREAD_MUTEX_INITIALIZER);
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
     // SAFETY: initialises the attributes.
@@ -161,6 +261,9 @@ fn c_mutex() -> Box<libc::pthread_mutex_t> {
     // SAFETY: they are initialised.
     let set =
         unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) };
+    assert_eq!(set, 0);
+    // SAFETY: as above.
+    let set = unsafe { libc::pthread_mutexattr_setprotocol(attributes.as_mut_ptr(), protocol) };
     assert_eq!(set, 0);
     // SAFETY: initialises the mutex in its place.
     assert_eq!(unsafe { libc::pthread_mutex_init(&raw mut *mutex, attributes.as_ptr()) }, 0);
