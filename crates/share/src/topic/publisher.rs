@@ -143,7 +143,12 @@ impl<T: Plain> Publisher<T> {
                 Ok(()) => return Ok(()),
                 Err(Obstacle::Fault(fault)) => return Err(fault),
                 Err(Obstacle::Refused) => return Err(SendError::Full),
-                Err(Obstacle::Behind { reader, cursor }) if self.has_moved(reader, cursor) => continue,
+                // Others may take the room each time: that is no reason to try for ever.
+                Err(Obstacle::Behind { reader, cursor })
+                    if self.has_moved(reader, cursor) && !until.has_passed() =>
+                {
+                    continue;
+                }
                 Err(_) => {}
             }
             let ticket = self.board.room().listen();
