@@ -32,7 +32,7 @@ pub struct Publisher<T> {
 impl<T: Plain> Publisher<T> {
     pub(super) fn new(board: &Arc<Board>) -> Result<Self> {
         let place = take_place(board)?;
-        board.note_publisher();
+        board.note_change();
         let alone = board.publishers.len() == 1;
         let next = board.catch_up();
         Ok(Self { board: Arc::clone(board), place, alone, next, limit: 0, marker: PhantomData })
@@ -208,6 +208,7 @@ impl<T> Drop for Publisher<T> {
     fn drop(&mut self) {
         // In a forked child the place is the parent's.
         if self.board.check().is_ok() {
+            self.board.note_change();
             if let Some(place) = self.board.publishers.get(self.place) {
                 place.store(0, Ordering::Release);
             }
