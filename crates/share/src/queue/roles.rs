@@ -19,13 +19,13 @@ pub(super) const PLACES: usize = 2;
 pub(super) struct Roles {
     /// An identity; 0 for nobody.
     who: [Word64; PLACES],
-    /// 1 once anybody has left by itself.
-    left: Word64,
+    /// Counts those who came, and those who left by themselves, before they did.
+    changes: Word64,
 }
 
 impl Default for Roles {
     fn default() -> Self {
-        Self { who: std::array::from_fn(|_| Word64::default()), left: Word64::default() }
+        Self { who: std::array::from_fn(|_| Word64::default()), changes: Word64::default() }
     }
 }
 
@@ -44,6 +44,7 @@ impl Roles {
                     continue;
                 }
                 if place.compare_exchange(seen, me, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    self.changes.fetch_add(1, Ordering::AcqRel);
                     return Ok(index);
                 }
             }
@@ -60,7 +61,7 @@ impl Roles {
 
     /// Gives a place back.
     pub(super) fn leave(&self, index: usize, oracle: &dyn Oracle) {
-        self.left.store(1, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(place) = self.who.get(index) {
             // Whoever has been taken for dead is not; still, only the own name is taken away.
             let me = oracle.me().number();
@@ -69,17 +70,20 @@ impl Roles {
     }
 
     /// Tells whether there have been some, and none is left alive.
+    ///
+    /// A look at one place after the other misses whoever comes to a place that was looked at while another
+    /// leaves one that was not. Two looks that find nobody, and nobody that came or left meanwhile: then there
+    /// was a moment between them without anybody. Who has just come or left is asked about another time.
     pub(super) fn are_gone(&self, oracle: &dyn Oracle) -> bool {
-        let mut some = self.left.load(Ordering::Acquire) != 0;
-        for place in &self.who {
-            if let Some(who) = Identity::from_number(place.load(Ordering::Acquire)) {
-                some = true;
-                if oracle.is_alive(who) {
-                    return false;
-                }
-            }
-        }
-        some
+        let before = self.changes.load(Ordering::Acquire);
+        let lives = |place: &Word64| {
+            Identity::from_number(place.load(Ordering::Acquire)).is_some_and(|who| oracle.is_alive(who))
+        };
+        let is_empty = || !self.who.iter().any(lives);
+        (before != 0 || self.all().next().is_some())
+            && is_empty()
+            && is_empty()
+            && self.changes.load(Ordering::Acquire) == before
     }
 
     /// Tells whether whoever has a place is alive; nobody is not.

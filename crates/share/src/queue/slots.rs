@@ -30,7 +30,13 @@ impl SlotSender {
         for _ in 0..ring.steps() {
             let Some((ahead, mark, seen)) = ring.look(self.at) else { return false };
             if ahead < 0 {
-                return false;
+                // So it seems, too, to whoever has not sent for half of all laps.
+                let hint = later(self.at, ring.control.sender.position.load(Ordering::Acquire));
+                if hint == self.at {
+                    return false;
+                }
+                self.at = hint;
+                continue;
             }
             if ahead > 0 || mark.state != State::Free {
                 let next = ring.after_claimed(self.at, ahead);
@@ -203,8 +209,9 @@ impl SlotReceiver {
     /// Nothing is ahead: looks for what came back, from the first position that is not done with.
     #[cold]
     fn find_behind(&mut self, ring: &Ring) -> Option<(Mark, u64)> {
+        let before = self.at;
         self.raise_floor(ring);
-        if self.floor == self.at {
+        if self.floor == self.at && self.at == before {
             return None;
         }
         self.look_behind(ring);
@@ -220,6 +227,12 @@ impl SlotReceiver {
     fn raise_floor(&mut self, ring: &Ring) {
         let before = self.floor;
         self.floor = later(self.floor, ring.control.receiver.position.load(Ordering::Acquire));
+        // What was received was claimed, so all before the round before is done with; the laps would not say
+        // so to whoever has not received for half of all of them.
+        let ahead = ring.control.receiver.ahead.load(Ordering::Acquire);
+        if ring.shape.many_receivers {
+            self.floor = later(self.floor, ahead.wrapping_sub(ring.capacity));
+        }
         for _ in 0..ring.steps() {
             match ring.look(self.floor) {
                 Some((ahead @ 1.., ..)) => self.floor = ring.after_done(self.floor, ahead),

@@ -10,6 +10,7 @@ use super::cells::{Eyes, Hand, Shape};
 use super::{SnapshotError, WriterError};
 use crate::figure::Figure;
 use crate::object::Site;
+use crate::waiting::LOOK_AFTER;
 
 /// How often a lapped look is repeated by one `try_read`.
 const TRIES: u32 = 8;
@@ -89,13 +90,14 @@ impl Handle {
                     if self.eyes.version() != since {
                         return Ok(self.eyes.version());
                     }
-                    hand.door().published.sleep(ticket, until)
+                    // Whoever published may have died before it rang.
+                    hand.door().published.sleep(ticket, until.earlier(Deadline::after(LOOK_AFTER)))
                 }
                 None => doze(&mut nap, until),
             };
             match self.eyes.version() {
                 version if version != since => return Ok(version),
-                _ if waited == Waited::TimedOut => return Err(SnapshotError::TimedOut),
+                _ if waited == Waited::TimedOut && until.has_passed() => return Err(SnapshotError::TimedOut),
                 _ => {}
             }
         }

@@ -22,6 +22,31 @@ fn soon() -> Deadline {
 }
 
 #[test]
+fn one_who_sleeps_until_a_change_is_not_left_asleep_by_a_writer_that_dies_before_it_rings() {
+    crate::testing::at_every_point(
+        "publish to one who sleeps",
+        || {
+            let ground = ground();
+            let snapshot = ground.attach::<Snapshot<Numbers>>();
+            let waiting = std::thread::spawn(move || snapshot.changed(0));
+            (ground, std::cell::Cell::new(Some(waiting)))
+        },
+        |(ground, _), arm| {
+            let mut writer = ground.attach::<Snapshot<Numbers>>().writer().unwrap();
+            arm();
+            writer.publish(&[2; 5]).unwrap();
+        },
+        |(ground, waiting), _| {
+            let snapshot = ground.attach::<Snapshot<Numbers>>();
+            if snapshot.version() == 0 {
+                snapshot.writer().unwrap().publish(&[3; 5]).unwrap();
+            }
+            assert_eq!(waiting.take().unwrap().join().unwrap(), Ok(1));
+        },
+    );
+}
+
+#[test]
 fn the_latest_value_is_read_and_versions_count() {
     let ground = ground();
     let (here, there) = (ground.attach::<Snapshot<Numbers>>(), ground.attach::<Snapshot<Numbers>>());

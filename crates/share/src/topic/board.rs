@@ -25,8 +25,8 @@ pub(super) struct Head {
     /// Where publishers sleep.
     room: Line<Bell>,
     gate: Line<Gate>,
-    /// 1 once there was a publisher.
-    had_publisher: Line<Word64>,
+    /// Counts publishers that came, and those that left by themselves, before they did.
+    changes: Line<Word64>,
 }
 
 impl Head {
@@ -140,16 +140,22 @@ impl Board {
         tail
     }
 
-    pub(super) fn note_publisher(&self) {
-        self.head.had_publisher.store(1, Ordering::Relaxed);
+    /// Says that a publisher has come, or is about to leave.
+    pub(super) fn note_change(&self) {
+        self.head.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Tells whether there were publishers, and none is left alive.
+    ///
+    /// One look could miss a publisher that comes to a place before it while another leaves one behind it: two
+    /// that find nobody, and no change meanwhile, and there was a moment without any.
     pub(super) fn lost_its_publishers(&self) -> bool {
+        let before = self.head.changes.load(Ordering::Acquire);
         let lives = |place: &Line<Word64>| {
             Identity::from_number(place.load(Ordering::Acquire)).is_some_and(|who| self.oracle.is_alive(who))
         };
-        self.head.had_publisher.load(Ordering::Relaxed) != 0 && !self.publishers.iter().any(lives)
+        let is_empty = || !self.publishers.iter().any(lives);
+        before != 0 && is_empty() && is_empty() && self.head.changes.load(Ordering::Acquire) == before
     }
 
     /// Returns what can be said without knowing the type.

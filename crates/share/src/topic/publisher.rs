@@ -32,7 +32,7 @@ pub struct Publisher<T> {
 impl<T: Plain> Publisher<T> {
     pub(super) fn new(board: &Arc<Board>) -> Result<Self> {
         let place = take_place(board)?;
-        board.note_publisher();
+        board.note_change();
         let alone = board.publishers.len() == 1;
         let next = board.catch_up();
         Ok(Self { board: Arc::clone(board), place, alone, next, limit: 0, marker: PhantomData })
@@ -143,7 +143,12 @@ impl<T: Plain> Publisher<T> {
                 Ok(()) => return Ok(()),
                 Err(Obstacle::Fault(fault)) => return Err(fault),
                 Err(Obstacle::Refused) => return Err(SendError::Full),
-                Err(Obstacle::Behind { reader, cursor }) if self.has_moved(reader, cursor) => continue,
+                // Others may take the room each time: that is no reason to try for ever.
+                Err(Obstacle::Behind { reader, cursor })
+                    if self.has_moved(reader, cursor) && !until.has_passed() =>
+                {
+                    continue;
+                }
                 Err(_) => {}
             }
             let ticket = self.board.room().listen();
@@ -203,6 +208,7 @@ impl<T> Drop for Publisher<T> {
     fn drop(&mut self) {
         // In a forked child the place is the parent's.
         if self.board.check().is_ok() {
+            self.board.note_change();
             if let Some(place) = self.board.publishers.get(self.place) {
                 place.store(0, Ordering::Release);
             }

@@ -120,6 +120,11 @@ impl Ring {
         seen >> 2 > position || (seen >> 2 == position && seen & 3 >= SENT)
     }
 
+    /// Tells whether nothing was sent at a position that was claimed, and nothing will be.
+    pub(super) fn is_hole(&self, position: u64) -> bool {
+        self.slot(position)[0].load(Ordering::Acquire) == sequence_of(position, HOLE)
+    }
+
     /// Writes a message; the position is the caller's alone.
     #[inline]
     pub(super) fn write<T: Plain>(&self, position: u64, message: &T) {

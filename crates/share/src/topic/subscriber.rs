@@ -88,6 +88,15 @@ impl<T: Plain> Subscriber<T> {
     /// [`ReceiveError::Fault`].
     #[inline]
     pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
+        match self.look() {
+            Err(ReceiveError::Empty) => self.look_past_the_dead(),
+            answer => answer,
+        }
+    }
+
+    /// Returns the next message if there is one, and no dead publisher's claim before it.
+    #[inline]
+    fn look(&mut self) -> Result<T, ReceiveError> {
         self.board.check()?;
         loop {
             if self.window.is_some() {
@@ -160,39 +169,53 @@ impl<T: Plain> Subscriber<T> {
         if window.has_some() { Ok(()) } else { Err(ReceiveError::Empty) }
     }
 
-    /// Returns the next message if there is one, making holes of what dead publishers claimed.
-    fn try_receive_past_holes(&mut self) -> Result<T, ReceiveError> {
+    /// Returns the next message if there is one, making holes of what dead publishers claimed, and saying
+    /// what they sent. Nobody else may ever do so: publishers that live wait for this reader.
+    #[cold]
+    fn look_past_the_dead(&mut self) -> Result<T, ReceiveError> {
         loop {
             let position = self.position;
             let is_settled = self.board.ring.settle(position, self.board.oracle());
-            match self.try_receive() {
+            if self.window.is_some() {
+                self.board.catch_up();
+            }
+            match self.look() {
                 Err(ReceiveError::Empty) if is_settled || self.position != position => {}
                 answer => return answer,
             }
         }
     }
 
+    /// As [`try_receive`](Self::try_receive), and says whether anything can still come.
+    fn look_for_the_last(&mut self) -> Result<T, ReceiveError> {
+        // Asked first: what the last one sent before its end is seen below.
+        let is_lost = self.board.lost_its_publishers();
+        if is_lost {
+            self.board.catch_up();
+        }
+        match self.try_receive() {
+            Err(ReceiveError::Empty) if is_lost => Err(ReceiveError::NoSender),
+            answer => answer,
+        }
+    }
+
     #[cold]
     fn receive_later(&mut self, until: Deadline) -> Result<T, ReceiveError> {
         loop {
-            let found = spin::look(|| match self.try_receive() {
+            let found = spin::look(|| match self.look() {
                 Err(ReceiveError::Empty) => None,
                 other => Some(other),
             });
             if let Some(answer) = found {
                 return answer;
             }
-            if until.has_passed() {
-                return Err(ReceiveError::TimedOut);
+            match self.look_for_the_last() {
+                Err(ReceiveError::Empty) if until.has_passed() => return Err(ReceiveError::TimedOut),
+                Err(ReceiveError::Empty) => {}
+                other => return other,
             }
             let ticket = self.board.ready().listen();
-            // Asked first: what the last one sent before its end is seen below.
-            let is_lost = self.board.lost_its_publishers();
-            if is_lost {
-                self.board.catch_up();
-            }
-            match self.try_receive_past_holes() {
-                Err(ReceiveError::Empty) if is_lost => return Err(ReceiveError::NoSender),
+            match self.look_for_the_last() {
                 Err(ReceiveError::Empty) => {}
                 other => return other,
             }
@@ -211,13 +234,25 @@ impl<T: Plain> Waitable for Subscriber<T> {
     }
 
     fn is_ready(&self) -> bool {
-        let oracle = self.board.oracle();
-        while self.board.ring.settle(self.position, oracle) {}
-        let is_there = match &self.window {
-            Some(window) => window.has_some() || self.board.tail() > window.next(),
-            None => self.board.ring.is_over(self.position),
-        };
-        is_there || self.board.check().is_err() || self.board.lost_its_publishers()
+        self.has_next() || self.board.check().is_err() || self.board.lost_its_publishers()
+    }
+}
+
+impl<T> Subscriber<T> {
+    /// Tells whether there is a message, or news of lost ones: holes are nothing that could be received, but
+    /// where they fill the ring, publishers wait for this reader to go on.
+    fn has_next(&self) -> bool {
+        let ring = &self.board.ring;
+        for position in (0..ring.capacity()).map(|offset| self.position.wrapping_add(offset)) {
+            if self.window.as_ref().is_some_and(|window| window.misses(position)) {
+                return true;
+            }
+            ring.settle(position, self.board.oracle());
+            if !ring.is_hole(position) {
+                return ring.is_over(position);
+            }
+        }
+        true
     }
 }
 

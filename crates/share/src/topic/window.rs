@@ -43,6 +43,11 @@ impl Window {
         self.let_in.front().map_or(self.seen, |&(from, _)| from)
     }
 
+    /// Tells whether a position was passed over, or all before it were read and it was.
+    pub(super) fn misses(&self, position: u64) -> bool {
+        position < self.seen && !self.let_in.iter().any(|&(from, to)| (from..to).contains(&position))
+    }
+
     pub(super) fn has_some(&self) -> bool {
         self.unread > 0
     }

@@ -136,7 +136,7 @@ pub(crate) fn inspect(site: &Site) -> Result<Vec<Figure>> {
     let (mut depth, mut blocks, mut holes) = (0, 0, counts.holes);
     ring.walk(|_, head, _| {
         depth += u64::from(matches!(head, Head::Full { .. }));
-        holes += u64::from(matches!(head, Head::Hole { .. }));
+        holes = u64::wrapping_add(holes, u64::from(matches!(head, Head::Hole { .. })));
         blocks += head.blocks();
     });
     let block = u64::try_from(BLOCK).unwrap_or(0);

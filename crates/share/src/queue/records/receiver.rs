@@ -1,7 +1,7 @@
 //! Receiving records.
 
-use mapwright_core::Result;
 use mapwright_core::peer::{Deadline, copy_out};
+use mapwright_core::{Fault, Result};
 
 use super::ring::{Counts, Found, Head, Ring};
 use crate::answers::ReceiveError;
@@ -48,7 +48,7 @@ impl RecordReceiver {
     /// [`ReceiveError::TimedOut`], and as [`receive_into`](Self::receive_into).
     pub fn receive_into_until(&mut self, buffer: &mut Vec<u8>, until: Deadline) -> Result<(), ReceiveError> {
         let len = self.find_until(until)?;
-        self.copy(len, buffer);
+        self.copy(len, buffer)?;
         self.step(len);
         Ok(())
     }
@@ -83,7 +83,9 @@ impl RecordReceiver {
     ) -> Result<R, ReceiveError> {
         let len = self.find_until(until)?;
         let mut buffer = std::mem::take(&mut self.buffer);
-        self.copy(len, &mut buffer);
+        if let Err(fault) = self.copy(len, &mut buffer) {
+            return Err(fault.into());
+        }
         let result = work(&buffer);
         self.buffer = buffer;
         self.step(len);
@@ -110,7 +112,9 @@ impl RecordReceiver {
                 Head::Writing { .. } => return None,
                 Head::Full { len } if self.ring.bytes(self.at, len).is_some() => return Some(len),
                 // A length that ends beyond the ring is nobody's record.
-                Head::Full { .. } | Head::Hole { .. } => self.counts.holes += 1,
+                Head::Full { .. } | Head::Hole { .. } => {
+                    self.counts.holes = self.counts.holes.wrapping_add(1);
+                }
                 Head::Pad { .. } => {}
             }
             self.pass(head.blocks());
@@ -146,15 +150,17 @@ impl RecordReceiver {
         true
     }
 
-    fn copy(&self, len: usize, buffer: &mut Vec<u8>) {
+    fn copy(&self, len: usize, buffer: &mut Vec<u8>) -> Result<(), Fault> {
         buffer.resize(len, 0);
         if let Some(words) = self.ring.bytes(self.at, len) {
             copy_out(words, buffer);
         }
+        // The memory may have been cut since the record was found.
+        self.ring.control.check()
     }
 
     fn step(&mut self, len: usize) {
-        self.counts.received += 1;
+        self.counts.received = self.counts.received.wrapping_add(1);
         self.pass(Head::Full { len }.blocks());
     }
 

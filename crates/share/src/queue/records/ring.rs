@@ -173,11 +173,20 @@ impl Ring {
     /// Looks where a record may begin.
     #[inline]
     pub(super) fn look(&self, position: u64) -> Found {
+        self.look_from(position, || self.received())
+    }
+
+    /// Looks where a record may begin; `received` says where the receiver stands.
+    ///
+    /// A head of another round says nothing: it may be newer, or so old, because no record began there since,
+    /// that its round looks newer. A newer one was claimed by somebody who knew that the receiver was past
+    /// the position, and whoever has seen that head sees the same.
+    #[inline]
+    pub(super) fn look_from(&self, position: u64, received: impl FnOnce() -> u64) -> Found {
         let word = self.head(position).map_or(0, |head| head.load(Ordering::Acquire));
-        let ahead = low(word >> 32).wrapping_sub(self.round(position)).cast_signed();
         match Head::of(word) {
-            Some(head) if ahead == 0 => Found::Head(head, word),
-            _ if ahead > 0 => Found::Past,
+            Some(head) if low(word >> 32) == self.round(position) => Found::Head(head, word),
+            _ if received().wrapping_sub(position).cast_signed() > 0 => Found::Past,
             _ => Found::Unclaimed(word),
         }
     }

@@ -32,8 +32,10 @@ impl RecordSender {
             }
             _ => {}
         });
-        let at = ring.control.sender.load(Ordering::Acquire);
-        Ok(Self { ring: ring.clone(), place, at, received: ring.received() })
+        let received = ring.received();
+        let mut sender = Self { ring: ring.clone(), place, at: received, received };
+        sender.follow(ring.control.sender.load(Ordering::Acquire));
+        Ok(sender)
     }
 
     /// Sends a record if there is room.
@@ -91,7 +93,7 @@ impl RecordSender {
     fn put(&mut self, record: &[u8]) -> bool {
         let blocks = blocks_of(record.len());
         for _ in 0..2 * self.ring.capacity + 2 {
-            let seen = match self.ring.look(self.at) {
+            let seen = match self.look() {
                 Found::Unclaimed(word) => word,
                 Found::Head(head, _) => {
                     self.at = self.at.wrapping_add(head.blocks());
@@ -99,14 +101,17 @@ impl RecordSender {
                     continue;
                 }
                 Found::Past => {
-                    self.follow(self.ring.control.sender.load(Ordering::Acquire));
-                    self.follow(self.ring.received());
+                    self.catch_up();
                     continue;
                 }
             };
             let until_end = self.ring.until_end(self.at);
             let claim = blocks.min(until_end);
             if !self.has_room(claim) {
+                // So it seems, too, to whoever is far behind.
+                if self.catch_up() {
+                    continue;
+                }
                 return false;
             }
             let round = self.ring.round(self.at);
@@ -123,17 +128,38 @@ impl RecordSender {
             }
             self.at = self.at.wrapping_add(claim);
             self.ring.control.sender.store(self.at, Ordering::Release);
+            // For what was left at the end, too: the receiver makes room by passing over it.
+            self.ring.control.items.ring();
             if claim == blocks {
-                self.ring.control.items.ring();
                 return true;
             }
         }
         false
     }
 
+    /// An only sender knows that nobody has claimed what is ahead of it.
+    #[inline]
+    fn look(&self) -> Found {
+        if self.ring.many_senders {
+            self.ring.look(self.at)
+        } else {
+            self.ring.look_from(self.at, || self.at)
+        }
+    }
+
+    /// Goes on to where others have got; tells whether that was any further.
+    #[cold]
+    fn catch_up(&mut self) -> bool {
+        let before = self.at;
+        self.follow(self.ring.control.sender.load(Ordering::Acquire));
+        self.follow(self.ring.received());
+        self.at != before
+    }
+
+    /// Claims a place. Whoever sees the claim sees also that the receiver has made room for it.
     fn claim(&self, seen: u64, word: u64) -> bool {
         self.ring.head(self.at).is_some_and(|head| {
-            head.compare_exchange(seen, word, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            head.compare_exchange(seen, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         })
     }
 

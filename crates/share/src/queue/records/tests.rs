@@ -7,9 +7,10 @@ mod deaths;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mapwright_core::peer::Deadline;
+use mapwright_core::peer::{Deadline, Ordering};
 use proptest::prelude::*;
 
+use super::ring::Counts;
 use super::*;
 use crate::answers::{ReceiveError, SendError};
 use crate::figure::Value;
@@ -112,6 +113,69 @@ fn scribbled_words_are_survived() {
             drop(records.receiver());
         }
     }
+}
+
+/// Everything was sent and received up to a position.
+fn go_to(records: &Records, position: u64) {
+    records.ring.control.sender.store(position, Ordering::Relaxed);
+    records.ring.set_counts(position, Counts::default());
+}
+
+#[test]
+fn heads_where_no_record_began_for_half_of_all_rounds_keep_nobody_from_sending() {
+    for senders in [Parties::One, Parties::Many] {
+        let records = Ground::new::<Records>(&RecordsOptions::new(256).senders(senders)).attach::<Records>();
+        go_to(&records, 4 * (3 << 30));
+        let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+        for number in 0..20 {
+            sender.try_send(&record(number, 100)).unwrap();
+            assert_eq!(receiver.try_receive_with(<[u8]>::to_vec), Ok(record(number, 100)));
+        }
+    }
+}
+
+#[test]
+fn a_sender_that_has_not_sent_for_half_of_all_rounds_goes_on() {
+    let options = RecordsOptions::new(256).senders(Parties::Many);
+    let records = Ground::new::<Records>(&options).attach::<Records>();
+    let mut sender = records.sender().unwrap();
+    let rounds = 3 << 30;
+    go_to(&records, 4 * u64::from(rounds));
+    for position in 0..4 {
+        let head = records.ring.head(position).unwrap();
+        head.store(Head::Full { len: 1 }.word(rounds), Ordering::Relaxed);
+    }
+    let mut receiver = records.receiver().unwrap();
+    for number in 0..20 {
+        sender.try_send(&record(number, 100)).unwrap();
+        assert_eq!(receiver.try_receive_with(<[u8]>::to_vec), Ok(record(number, 100)));
+    }
+}
+
+#[test]
+fn a_receiver_is_woken_to_pass_over_what_is_left_at_the_end() {
+    let records = Ground::new::<Records>(&RecordsOptions::new(256)).attach::<Records>();
+    let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+    sender.try_send(&[1; 100]).unwrap();
+    assert_eq!(receiver.try_receive_with(<[u8]>::len), Ok(100));
+    let ticket = records.ring.control.items.listen();
+    assert_eq!(sender.try_send(&[2; 200]), Err(SendError::Full));
+    assert_ne!(records.ring.control.items.word().load(Ordering::Relaxed), ticket.value());
+    assert_eq!(receiver.try_receive_with(<[u8]>::len), Err(ReceiveError::Empty));
+    assert_eq!(sender.try_send(&[2; 200]), Ok(()));
+}
+
+#[test]
+fn counts_that_somebody_scribbled_over_wrap() {
+    let ground = Ground::new::<Records>(&RecordsOptions::new(256));
+    let records = ground.attach::<Records>();
+    records.ring.set_counts(0, Counts { received: u64::MAX, holes: u64::MAX });
+    let (mut sender, mut receiver) = (records.sender().unwrap(), records.receiver().unwrap());
+    sender.try_send(&[1; 100]).unwrap();
+    assert_eq!(receiver.try_receive_with(<[u8]>::len), Ok(100));
+    assert!(records.ring.make_hole(2, 0, 1));
+    assert_eq!([figure(&ground, "received"), figure(&ground, "holes")], [0, 0]);
+    assert_eq!(receiver.try_receive_with(<[u8]>::len), Err(ReceiveError::Empty));
 }
 
 proptest! {

@@ -1,12 +1,15 @@
 //! States and answers.
 
+use std::sync::atomic::{AtomicBool, Ordering as Order};
 use std::time::Duration;
 
-use mapwright_core::peer::Deadline;
+use mapwright_core::peer::{Deadline, Identity, Oracle};
 
 use super::rough::Rough;
 use super::*;
 use crate::answers::{ReceiveError, SendError};
+use crate::queue::ring::Mark;
+use crate::queue::roles::Roles;
 
 #[test]
 fn a_full_queue_refuses_then_accepts_and_keeps_the_order() {
@@ -209,4 +212,74 @@ fn scribbled_words_are_survived() {
             drop(queue.sender());
         }
     }
+}
+
+#[test]
+fn whoever_has_not_sent_or_received_for_half_of_all_laps_goes_on() {
+    for options in shapes(4) {
+        let queue = Ground::new::<Queue<u64>>(&options).attach::<Queue<u64>>();
+        if queue.ring.shape.is_lane() {
+            continue;
+        }
+        let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        sender.try_send(&1).unwrap();
+        assert_eq!(receiver.try_receive(), Ok(1));
+        // What others leave that have sent and received so much since.
+        let (ring, lap) = (&queue.ring, 3 << 30);
+        let end = u64::from(lap) * 4;
+        for position in end..end + 4 {
+            ring.slot(position).unwrap().0.store(Mark::free(lap).word(), Ordering::Relaxed);
+        }
+        ring.control.sender.position.store(end, Ordering::Relaxed);
+        ring.control.receiver.ahead.store(end, Ordering::Relaxed);
+        if !ring.shape.many_receivers {
+            ring.control.receiver.position.store(end, Ordering::Relaxed);
+        }
+        for value in 2..20 {
+            assert_eq!(sender.try_send(&value), Ok(()), "{options:?}");
+            assert_eq!(receiver.try_receive(), Ok(value), "{options:?}");
+        }
+    }
+}
+
+/// One to whom the first is dead, and who lets the others change places when asked about it.
+#[derive(Debug)]
+struct Changing<'a> {
+    roles: &'a Roles,
+    me: usize,
+    is_done: AtomicBool,
+}
+
+impl Oracle for Changing<'_> {
+    fn me(&self) -> Identity {
+        Identity::new(self.me, 1)
+    }
+
+    fn is_alive(&self, who: Identity) -> bool {
+        if self.me == 0 && !self.is_done.swap(true, Order::Relaxed) {
+            let [leaving, coming] =
+                [2, 3].map(|me| Changing { roles: self.roles, me, is_done: AtomicBool::default() });
+            assert_eq!(self.roles.enter(1, &coming, "come to").unwrap(), 0);
+            self.roles.leave(1, &leaving);
+        }
+        who.seat() != 1
+    }
+
+    fn is_short_alive(&self, _short: u32) -> bool {
+        true
+    }
+
+    fn knows_thread_ids(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn nobody_is_gone_while_one_comes_before_another_leaves() {
+    let roles = Roles::default();
+    let of = |me| Changing { roles: &roles, me, is_done: AtomicBool::default() };
+    assert_eq!([1, 2].map(|me| roles.enter(2, &of(me), "come to").unwrap()), [0, 1]);
+    assert!(!roles.are_gone(&of(0)));
+    roles.leave(0, &of(3));
+    assert!(roles.are_gone(&of(0)));
 }

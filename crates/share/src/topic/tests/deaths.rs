@@ -6,6 +6,7 @@ use mapwright_core::peer::points::{Child, End};
 use crate::ReceiveError;
 use crate::testing::{Ground, at_every_point};
 use crate::topic::{Policy, Start, Topic, TopicOptions};
+use crate::waiting::Waitable;
 
 fn ground(capacity: usize, publishers: usize) -> Ground {
     Ground::new::<Topic<u64>>(&TopicOptions::new(capacity).readers(4).publishers(publishers))
@@ -113,6 +114,49 @@ fn a_publisher_may_die_while_readers_wait_at_its_slot() {
             other.publish(&2).unwrap();
             let got = reader.receive().unwrap();
             assert!(got == 2 || (got == 1 && reader.receive() == Ok(2)), "{got}");
+        },
+    );
+}
+
+#[test]
+fn readers_that_only_poll_get_past_a_dead_publisher_and_hold_nobody_up() {
+    let policies = [Policy::Block, Policy::DropOldest, Policy::DropNewest { places: 64 }, Policy::Fail];
+    at_every_point(
+        "publish to readers that poll",
+        || {
+            let scene = Scene::new(4, 2);
+            let readers = policies.map(|policy| scene.topic.subscribe(policy, Start::Newest).unwrap());
+            let other = scene.topic.publisher().unwrap();
+            (scene, std::cell::RefCell::new((readers, other)))
+        },
+        |(scene, _), arm| {
+            let mut publisher = scene.ground.attach::<Topic<u64>>().publisher().unwrap();
+            arm();
+            publisher.publish(&1).unwrap();
+        },
+        |(_, ends), point| {
+            let (readers, other) = &mut *ends.borrow_mut();
+            // What was sent is there for all of them, and nobody is told of a message that is none.
+            let mut rows = [const { Vec::new() }; 4];
+            for (reader, row) in readers.iter_mut().zip(&mut rows) {
+                let was_ready = reader.is_ready();
+                row.extend(reader.try_receive());
+                assert_eq!(was_ready, !row.is_empty(), "{point}: {reader:?}");
+            }
+            for message in 2..30 {
+                let mut sent = false;
+                for _ in 0..3 {
+                    sent = sent || other.try_publish(&message).is_ok();
+                    for (reader, row) in readers.iter_mut().zip(&mut rows) {
+                        row.extend(std::iter::from_fn(|| reader.try_receive().ok()));
+                    }
+                }
+                assert!(sent, "{point}: {message} was held up");
+            }
+            let expected: Vec<u64> = (if rows[0].first() == Some(&1) { 1 } else { 2 }..30).collect();
+            for row in &rows {
+                assert_eq!(*row, expected, "{point}");
+            }
         },
     );
 }
