@@ -14,6 +14,7 @@
 mod listener;
 mod ready;
 mod signal;
+pub(crate) mod socket;
 
 use std::time::Duration;
 
