@@ -50,7 +50,7 @@ fn scribble_over_a_channel(parent: &mut Parent) {
             outbox.view().store(at, value).unwrap();
         }
         // The position of what was sent, so that the other side looks.
-        outbox.view().store(0, u64::try_from(random.below(1024) * 8).unwrap()).unwrap();
+        outbox.view().store(128, u64::try_from(random.below(1024) * 8).unwrap()).unwrap();
         std::hint::black_box(&channel);
     }
 }

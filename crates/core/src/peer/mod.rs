@@ -52,3 +52,11 @@ pub use roster::{Identity, MAX_SEATS, Oracle, Roster, Seat, SeatState, pid_names
 pub use turn::Turn;
 pub use wait::{MAX_WAITS, Waited, wait, wait_any, wake};
 pub use word::{Line, LookWord32, LookWord64, Ordering, Word32, Word64, fence, relax};
+
+/// Returns a number that differs between a process and the children that it forks, at the price of one load.
+/// Children of a raw clone(2) have their parent's.
+#[doc(hidden)]
+#[must_use]
+pub fn process_epoch() -> u64 {
+    crate::sys::fork::epoch_number()
+}

@@ -50,8 +50,20 @@ impl Unnamed {
     /// # Errors
     /// What open(2) says.
     pub fn in_directory(directory: &Path) -> io::Result<Self> {
+        Self::with_mode(directory, 0o666)
+    }
+
+    /// Makes an empty file that nobody but its owner can open, not even where it has a hidden name.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn private_in_directory(directory: &Path) -> io::Result<Self> {
+        Self::with_mode(directory, 0o600)
+    }
+
+    fn with_mode(directory: &Path, mode: u32) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true);
+        options.read(true).write(true).mode(mode);
         match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
             Ok(file) => Ok(Self { file: Arc::new(file), hidden: None }),
             Err(error) if lacks_unnamed_files(&error) => {
@@ -224,6 +236,14 @@ mod tests {
             assert_eq!(std::fs::read(&path).unwrap(), b"whole");
             assert_eq!(names(directory.path()), ["array"]);
         }
+    }
+
+    #[test]
+    fn a_private_file_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let unnamed = Unnamed::private_in_directory(directory.path()).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&unnamed.file().metadata().unwrap());
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -36,8 +36,9 @@ impl Directory {
     ///
     /// # Errors
     /// `NotFound` where there is none; `Damaged` where the file is no segment, of another version or byte
-    /// order, or was cut; `PermissionDenied` where it belongs to another user who did not share it, or is
-    /// a link; `Busy` where all seats are taken.
+    /// order, or was cut; `PermissionDenied` where it is a link, or belongs to another user and is not shared
+    /// with a group that this folder trusts ([`trust_group`](Self::trust_group)); `Busy` where all seats are
+    /// taken.
     pub fn open(&self, name: &str) -> Result<Segment> {
         let name = Name::new(name, LONGEST)?;
         loop {
@@ -46,7 +47,7 @@ impl Directory {
             let life = Life::open(found.file.as_ref())
                 .map_err(|cause| Error::os(ACTION, quoted(&found.path), cause))?;
             let lock = LifeCycle::lock(life, &found.path)?;
-            if lock.is_named(&found) {
+            if lock.is_named(&found.file, &found.path) {
                 return attach(name.as_str(), Some(found.path), found.file, found.contents, lock.into_life());
             }
             // Removed since it was found: there may be a new one.
@@ -63,12 +64,25 @@ impl Segment {
     /// Takes a seat for this process, which was forked from one that has one.
     ///
     /// # Errors
-    /// As [`Directory::open`].
+    /// As [`Directory::open`]; `NotFound` where the segment has lost its name since, so that nobody else
+    /// could find it.
     pub fn reattach(&self) -> Result<Self> {
         let inner = &self.inner;
         let target = self.quoted();
         let life = Life::open(inner.file.as_ref()).map_err(|cause| Error::os(ACTION, target, cause))?;
         let (path, contents) = (inner.path.clone(), inner.contents.clone());
+        let life = match &path {
+            None => life,
+            Some(path) => {
+                let lock = LifeCycle::lock(life, path)?;
+                if !lock.is_named(&inner.file, path) {
+                    let why = "it was removed, or another one has its name";
+                    return Err(Error::new(ErrorKind::NotFound, ACTION, quoted(path), why)
+                        .advice("open it anew by its name"));
+                }
+                lock.into_life()
+            }
+        };
         attach(&inner.name, path, Arc::clone(&inner.file), contents, life)
     }
 }
@@ -105,10 +119,16 @@ fn find(directory: &Directory, name: &Name) -> Result<Found> {
     let user = rustix::process::geteuid().as_raw();
     let status = file.metadata().map_err(|cause| Error::os(ACTION, quoted(&path), cause))?;
     // Nobody but its owner (and the superuser) can have put it there under another one's name.
-    if status.uid() != user && status.uid() != 0 && !is_shared_with_group(status.mode()) {
+    let is_foreign = status.uid() != user && status.uid() != 0;
+    if is_foreign && !(is_shared_with_group(status.mode()) && directory.trusts(status.gid())) {
         let why = format!("it belongs to user {}, and this is user {user}", status.uid());
-        return Err(Error::new(ErrorKind::PermissionDenied, ACTION, quoted(&path), why)
-            .advice("its owner can share it with a group"));
+        let advice = if is_shared_with_group(status.mode()) {
+            let group = status.gid();
+            format!("if its group is trusted, say so by Directory::trust_group({group})")
+        } else {
+            "its owner can share it with a group".to_owned()
+        };
+        return Err(Error::new(ErrorKind::PermissionDenied, ACTION, quoted(&path), why).advice(advice));
     }
     let contents = read(&file, status.len()).map_err(|why| damaged(&path, &why))?;
     Ok(Found { path, file: Arc::new(file), contents })
@@ -121,8 +141,9 @@ const fn is_shared_with_group(mode: u32) -> bool {
 fn open_without_following(path: &Path) -> Result<File> {
     // Not blocking: a pipe in the way would wait for its other end.
     let flags = libc_flags();
-    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
+    // Looked at first: opening a pipe or a device for writing does something to it.
     refuse_what_is_in_the_way(path)?;
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
     let file = opened.map_err(|cause| {
         let error = Error::os(ACTION, quoted(path), cause);
         if error.kind() == ErrorKind::NotFound {
@@ -227,8 +248,8 @@ impl LifeCycle {
     }
 
     /// Tells whether the file is still the one that has the name.
-    pub(super) fn is_named(&self, found: &Found) -> bool {
-        let (Ok(here), Ok(there)) = (found.file.metadata(), std::fs::symlink_metadata(&found.path)) else {
+    pub(super) fn is_named(&self, file: &File, path: &Path) -> bool {
+        let (Ok(here), Ok(there)) = (file.metadata(), std::fs::symlink_metadata(path)) else {
             return false;
         };
         (here.dev(), here.ino()) == (there.dev(), there.ino())

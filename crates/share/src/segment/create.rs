@@ -169,7 +169,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`create`](Self::create) and [`Directory::open`]; `TypeMismatch` where the one that is there lacks
-    /// an object that was asked for, or has it with other options.
+    /// an object that was asked for, has it with other options, or is shared otherwise.
     pub fn open_or_create(mut self) -> Result<Segment> {
         self.take_refusal()?;
         if !self.is_named {
@@ -203,7 +203,11 @@ impl Builder {
     }
 
     fn folder(&self) -> Result<Directory> {
-        self.directory.as_ref().map_or_else(Directory::default_of_user, Directory::at)
+        let folder = self.directory.as_ref().map_or_else(Directory::default_of_user, Directory::at)?;
+        Ok(match self.sharing {
+            Sharing::Group(group) => folder.trust_group(group),
+            _ => folder,
+        })
     }
 
     fn create_in(&self, directory: &Directory) -> Result<Segment> {
@@ -214,8 +218,9 @@ impl Builder {
             let error = Error::new(ErrorKind::AlreadyExists, ACTION, quoted(&path), "the name is taken");
             return Err(error.advice("use open() or open_or_create(), or remove it"));
         }
+        self.demand_that_others_enter(directory)?;
         points::step();
-        let unnamed = Unnamed::in_directory(directory.path()).map_err(failed)?;
+        let unnamed = Unnamed::private_in_directory(directory.path()).map_err(failed)?;
         self.permit(unnamed.file()).map_err(failed)?;
         let (bytes, contents) = self.lay_out()?;
         reserve(unnamed.file(), &contents, &quoted(&path))?;
@@ -240,6 +245,34 @@ impl Builder {
         let (area, roster) = self.fill(&file, &contents)?;
         let inner = Inner { name: self.name.clone(), path: None, file, area, contents, roster };
         Ok(Segment { inner: Arc::new(inner) })
+    }
+
+    /// Refuses to share what nobody else could reach.
+    fn demand_that_others_enter(&self, directory: &Directory) -> Result<()> {
+        let failed = |cause| Error::os(ACTION, quoted(directory.path()), cause);
+        let status = std::fs::metadata(directory.path()).map_err(failed)?;
+        let everyone = status.mode() & 0o001 != 0;
+        let can_enter = match self.sharing {
+            Sharing::Owner => true,
+            Sharing::EveryoneReads => everyone,
+            Sharing::Group(group) | Sharing::GroupReads(group) => {
+                everyone || (status.gid() == group && status.mode() & 0o010 != 0)
+            }
+        };
+        if can_enter {
+            return Ok(());
+        }
+        let why = format!(
+            "it is to be shared, and others cannot enter its folder (mode {:03o})",
+            status.mode() & 0o777
+        );
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            ACTION,
+            quoted(&directory.file_of(&Name::new(&self.name, LONGEST)?)),
+            why,
+        )
+        .advice("choose a folder that they can enter by directory()"))
     }
 
     fn lay_out(&self) -> Result<(Vec<u8>, Contents)> {
@@ -281,6 +314,18 @@ impl Builder {
 
     /// Checks that a segment that is there has what was asked for.
     fn demand(&self, segment: &Segment) -> Result<()> {
+        let failed = |cause| Error::os("open the segment", segment.quoted(), cause);
+        let status = segment.inner.file.metadata().map_err(failed)?;
+        let (mode, asked) = (status.mode() & 0o777, self.sharing.mode());
+        if mode != asked || self.sharing.group().is_some_and(|group| group != status.gid()) {
+            let group = self.sharing.group().map_or_else(String::new, |group| format!(" of group {group}"));
+            let why = format!(
+                "it is there with mode {mode:03o} of group {}, and {asked:03o}{group} was asked for",
+                status.gid()
+            );
+            return Err(Error::new(ErrorKind::TypeMismatch, "open the segment", segment.quoted(), why)
+                .advice("ask for the same sharing(), or remove the segment when nobody uses it"));
+        }
         for ((name, plan), accepts) in self.objects.iter().zip(&self.accepts) {
             let entry = segment.entry(name.as_str())?;
             let differs = |what: &str, there: String, asked: String| {

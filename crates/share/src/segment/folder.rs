@@ -1,10 +1,12 @@
 //! A folder of segments: which there are, who uses them, and removing those that nobody does.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mapwright_core::peer::{Area, Life, Mark, Oracle, Roster, points};
+use mapwright_core::peer::{Area, Life, MAX_SEATS, Mark, Oracle, Roster, points};
 use mapwright_core::{Error, ErrorKind, MapOptions, Result};
 
 use super::attach::{Found, LifeCycle, is_outdated};
@@ -74,6 +76,20 @@ impl Directory {
         Ok(names.into_iter().map(|name| name.as_str().to_owned()).filter(is_segment).collect())
     }
 
+    /// Looks at all files of this folder that could be segments, in order: at what they are, or why they cannot
+    /// be opened. What is removed meanwhile is left out.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn survey(&self) -> Result<Vec<(String, Result<Overview>)>> {
+        let names = self.names()?;
+        let look = |name: &super::name::Name| match self.inspect(name.as_str()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            seen => Some((name.as_str().to_owned(), seen)),
+        };
+        Ok(names.iter().filter_map(look).collect())
+    }
+
     /// Looks at a segment without taking part in it.
     ///
     /// # Errors
@@ -121,7 +137,8 @@ impl Directory {
         }
     }
 
-    /// Removes all segments of this folder that nobody holds, and leaves everything else alone.
+    /// Removes all segments of this folder that nobody holds, and leaves everything else alone. Hidden files of
+    /// makers that were killed (on file systems without unnamed files) go when they are an hour old.
     ///
     /// # Errors
     /// Where the folder cannot be read.
@@ -133,6 +150,18 @@ impl Directory {
                 Ok(Ok(())) => pruned.removed.push(name),
                 Ok(Err(_)) => pruned.kept.push(name),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => pruned.skipped.push((name, error.to_string())),
+            }
+        }
+        for name in self.hidden()? {
+            match remove_left_over(&self.path().join(&name)) {
+                Ok(true) => pruned.removed.push(name),
+                Ok(false) => {
+                    let why =
+                        "somebody is making a segment, or was killed while it did, within the last hour";
+                    pruned.skipped.push((name, why.to_owned()));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => pruned.skipped.push((name, error.to_string())),
             }
         }
@@ -165,11 +194,31 @@ fn remove_unheld(found: &Found) -> Result<Result<(), Vec<usize>>> {
         return Ok(Err(held));
     }
     // Removed by somebody else and made anew since it was found: that one is not ours to remove.
-    if lock.is_named(found) {
+    if lock.is_named(&found.file, &found.path) {
         points::step();
         std::fs::remove_file(&found.path).map_err(failed)?;
     }
     Ok(Ok(()))
+}
+
+/// Removes the hidden file of a maker that was killed; `false` where it may still be at it.
+fn remove_left_over(path: &Path) -> std::io::Result<bool> {
+    let status = std::fs::symlink_metadata(path)?;
+    // A minute is an eternity for a maker; an hour is, even for one that was stopped for a while.
+    let is_old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > Duration::from_secs(3600));
+    if !status.is_file() || status.uid() != rustix::process::geteuid().as_raw() || !is_old(status.modified()?)
+    {
+        return Ok(false);
+    }
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let file = File::options().read(true).write(true).custom_flags(flags).open(path)?;
+    let life = Life::open(&file)?;
+    let mut marks = (0..MAX_SEATS).map(|seat| Mark::try_from(seat).unwrap_or(Mark::MAX));
+    if marks.try_fold(false, |held, mark| Ok::<_, std::io::Error>(held || life.is_held(mark)?))? {
+        return Ok(false);
+    }
+    std::fs::remove_file(path)?;
+    Ok(true)
 }
 
 fn life_of(found: &Found) -> Result<Life> {

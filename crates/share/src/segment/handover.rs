@@ -7,29 +7,28 @@
 //! unix(7): sendmsg(2) and recvmsg(2) with `SCM_RIGHTS`.
 
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mapwright_core::peer::Life;
+use mapwright_core::peer::{Deadline, Life};
 use mapwright_core::{Error, ErrorKind, MemFile, Result, Seals};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
 
+use crate::untrusted::memory::demand_whole;
+use crate::waiting::socket;
+
+use super::name::{LONGEST, Name};
 use super::{Segment, attach};
 
 /// What goes through the socket beside the descriptor, so that a stream never carries one without a byte.
-const GREETING: [u8; 8] = *b"mapwseg1";
+const GREETING: socket::Greeting = *b"mapwseg1";
 
 impl Segment {
     /// Passes the segment to whoever holds the socket's other end and calls [`receive`](Self::receive).
     ///
     /// # Errors
-    /// Where the other end is gone.
+    /// Where the other end is gone, or takes nothing for 10 s.
     ///
     /// ```
     /// use mapwright_share::{Event, EventOptions, Segment};
@@ -44,45 +43,24 @@ impl Segment {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send(&self, socket: &UnixStream) -> Result<()> {
-        let descriptors = [self.inner.file.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        // The buffer was made for one descriptor; without it the other end says that something else came.
-        let _fits = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let sent = rustix::io::retry_on_intr(|| {
-            sendmsg(socket, &[IoSlice::new(&GREETING)], &mut ancillary, SendFlags::NOSIGNAL)
-        });
-        match sent {
-            Ok(8) => Ok(()),
-            Ok(_) => Err(refused("the socket took half of it")),
-            Err(cause) => Err(Error::os("send a segment through", "a socket", std::io::Error::from(cause))),
-        }
+        let until = Deadline::after(Duration::from_secs(10));
+        socket::send(socket, GREETING, self.inner.file.as_fd(), until)
     }
 
-    /// Receives a segment that [`send`](Self::send) passed on, and attaches to it.
+    /// Receives a segment that [`send`](Self::send) passed on, however long that takes, and attaches to it.
     ///
     /// # Errors
     /// `Damaged` where something else was sent; `InvalidInput` where the memory could shrink.
     pub fn receive(socket: &UnixStream) -> Result<Self> {
-        let mut greeting = [0; 8];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut into = [IoSliceMut::new(&mut greeting)];
-        let got = recvmsg(socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-            .map_err(|cause| Error::os("receive a segment from", "a socket", std::io::Error::from(cause)))?;
-        let mut received: Option<OwnedFd> = None;
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                received = received.or_else(|| descriptors.into_iter().next());
-            }
-        }
-        match received {
-            Some(descriptor) if got.bytes == GREETING.len() && greeting == GREETING => {
-                Self::from_descriptor(descriptor)
-            }
-            _ if got.bytes == 0 => Err(refused("its other end was closed")),
-            _ => Err(refused("something else came")),
-        }
+        Self::receive_until(socket, Deadline::never())
+    }
+
+    /// Receives a segment that [`send`](Self::send) passed on, until a deadline at most, and attaches to it.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive); `Busy` where nothing came until the deadline.
+    pub fn receive_until(socket: &UnixStream, until: Deadline) -> Result<Self> {
+        Self::from_descriptor(socket::receive(socket, GREETING, until)?)
     }
 
     /// Attaches to an anonymous segment whose descriptor was received or inherited.
@@ -97,11 +75,12 @@ impl Segment {
         }
         let file: Arc<File> = Arc::clone(memory.file());
         let os = |cause| Error::os("attach to", "a received segment", cause);
-        let len = file.metadata().map_err(os)?.len();
-        let contents = attach::read(&file, len)
-            .map_err(|why| Error::new(ErrorKind::Damaged, "attach to", "a received segment", why))?;
+        let status = file.metadata().map_err(os)?;
+        let damaged = |why: String| Error::new(ErrorKind::Damaged, "attach to", "a received segment", why);
+        demand_whole(&status).map_err(damaged)?;
+        let contents = attach::read(&file, status.len()).map_err(damaged)?;
         let life = Life::open(file.as_ref()).map_err(os)?;
-        attach::attach("received", None, file, contents, life)
+        attach::attach(&label_of(&file), None, file, contents, life)
     }
 
     /// Returns the descriptor of the segment's memory, to be passed on by other means.
@@ -111,6 +90,10 @@ impl Segment {
     }
 }
 
-fn refused(why: &str) -> Error {
-    Error::new(ErrorKind::Damaged, "pass a segment through", "a socket", why)
+/// The label that the memory file was made with, where /proc tells it.
+fn label_of(file: &File) -> String {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())).unwrap_or_default();
+    let label = link.to_str().and_then(|link| link.strip_prefix("/memfd:")?.strip_suffix(" (deleted)"));
+    let label = label.and_then(|label| Name::new(label, LONGEST).ok());
+    label.map_or_else(|| "received".to_owned(), |label| label.as_str().to_owned())
 }

@@ -266,7 +266,25 @@ pub(crate) fn parse(bytes: &[u8], file_len: u64) -> Result<Contents, String> {
         .chunks_exact(size_of::<RawEntry>())
         .map(|raw| parse_entry(raw, texts, &header))
         .collect::<Result<Vec<_>, _>>()?;
+    demand_order(&entries, &header)?;
     Ok(Contents { header, entries })
+}
+
+/// Refuses objects that lie in the seats or in each other, and two of one name.
+fn demand_order(entries: &[Entry], header: &Header) -> Result<(), String> {
+    let seats_len = usize::try_from(header.seats).unwrap_or(0) * size_of::<Seat>();
+    let mut end = to_usize(header.seats_at).saturating_add(seats_len);
+    let mut names = std::collections::HashSet::new();
+    for Entry { name, offset, len, .. } in entries {
+        if *offset < end {
+            return Err(format!("\"{name}\" lies in what is before it"));
+        }
+        if !names.insert(name) {
+            return Err(format!("two of its objects are named \"{name}\""));
+        }
+        end = offset.saturating_add(*len);
+    }
+    Ok(())
 }
 
 fn parse_entry(raw: &[u8], texts: &[u8], header: &Header) -> Result<Entry, String> {
@@ -376,6 +394,26 @@ mod tests {
         newer[8] = 2;
         assert!(parse(&newer, len).unwrap_err().contains("version 2"));
         assert!(parse(&vec![0; 8192], len).unwrap_err().contains("does not begin"));
+    }
+
+    #[test]
+    fn objects_in_the_seats_in_each_other_or_of_one_name_are_refused() {
+        let forged = |change: &dyn Fn(&mut Contents)| {
+            let (_, mut contents) = example();
+            contents.header.checksum = 0;
+            change(&mut contents);
+            contents.header.checksum = checksum(&contents.encode());
+            parse(&contents.encode(), contents.header.len)
+        };
+        assert!(forged(&|_| ()).is_ok());
+        let in_seats = forged(&|contents| contents.entries[0].offset = to_usize(contents.header.seats_at));
+        assert!(in_seats.unwrap_err().contains("\"one\" lies in what is before it"));
+        let in_each_other = forged(&|contents| contents.entries[1].offset = contents.entries[0].offset);
+        assert!(in_each_other.unwrap_err().contains("\"other\" lies in what is before it"));
+        let unsorted = forged(&|contents| contents.entries.reverse());
+        assert!(unsorted.unwrap_err().contains("lies in what is before it"));
+        let same = forged(&|contents| contents.entries[1].name = "one".to_owned());
+        assert!(same.unwrap_err().contains("two of its objects are named \"one\""));
     }
 
     #[test]

@@ -51,6 +51,8 @@ impl fmt::Display for Name {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     path: PathBuf,
+    /// Groups whose members' segments are accepted where they let the group write.
+    trusted: Vec<u32>,
 }
 
 impl Directory {
@@ -70,7 +72,7 @@ impl Directory {
                 "it is no folder",
             ));
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), trusted: Vec::new() })
     }
 
     /// Uses this user's own folder: `$MAPWRIGHT_SHARE_DIR`, or one on shared memory
@@ -102,10 +104,22 @@ impl Directory {
         } else if status.mode() & 0o022 != 0 {
             format!("others may write it (mode {:03o})", status.mode() & 0o777)
         } else {
-            return Ok(Self { path });
+            return Ok(Self { path, trusted: Vec::new() });
         };
         Err(Error::new(ErrorKind::PermissionDenied, "use the folder", quoted(&path), why)
             .advice(format!("remove it, or choose another one by directory() or ${DIRECTORY_VARIABLE}")))
+    }
+
+    /// Accepts segments of other users, too, where they share them with this group: all of its members may
+    /// write them, and are trusted to cooperate.
+    #[must_use]
+    pub fn trust_group(mut self, group: u32) -> Self {
+        self.trusted.push(group);
+        self
+    }
+
+    pub(super) fn trusts(&self, group: u32) -> bool {
+        self.trusted.contains(&group)
     }
 
     /// Returns the path.
@@ -116,6 +130,26 @@ impl Directory {
 
     pub(crate) fn file_of(&self, name: &Name) -> PathBuf {
         self.path.join(name.as_str())
+    }
+
+    /// Returns the hidden files of segments that are being made, where the file system has no unnamed files,
+    /// or whose makers were killed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub(super) fn hidden(&self) -> Result<Vec<String>> {
+        let failed = |cause| Error::os("read the folder", quoted(&self.path), cause);
+        let is_ours = |name: &String| {
+            let digits = name.strip_prefix(".mapwright-").unwrap_or_default();
+            digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let mut hidden = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            hidden.extend(name.into_string().ok().filter(is_ours));
+        }
+        hidden.sort();
+        Ok(hidden)
     }
 
     /// Returns the names that could be segments' names, in order.

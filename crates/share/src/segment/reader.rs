@@ -1,7 +1,7 @@
 //! A segment that is only looked at: by somebody who may not write it, or does not want to.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::name::{Directory, LONGEST, Name, quoted};
 use super::{demand, entry};
 use crate::object::{Object, Site};
 use crate::snapshot::SnapshotBytes;
+use crate::untrusted::memory::demand_whole;
 
 /// A segment, mapped for reading: for snapshots and logs, by whoever may read its file.
 ///
@@ -22,6 +23,8 @@ use crate::snapshot::SnapshotBytes;
 /// ```
 /// use mapwright_share::{Directory, Segment, Sharing, Snapshot, SnapshotOptions};
 /// # let folder = tempfile::tempdir().unwrap();
+/// # use std::os::unix::fs::PermissionsExt;
+/// # std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
 /// let weather = Segment::builder("weather")
 ///     .directory(folder.path())
 ///     .sharing(Sharing::EveryoneReads)
@@ -37,6 +40,8 @@ use crate::snapshot::SnapshotBytes;
 pub struct SegmentReader {
     area: Area<ReadOnly>,
     path: PathBuf,
+    /// Device and inode of its file.
+    place: (u64, u64),
     contents: Arc<Contents>,
 }
 
@@ -65,12 +70,23 @@ impl SegmentReader {
         if !status.is_file() {
             return Err(damaged(path, "it is no regular file"));
         }
+        if status.uid() != rustix::process::geteuid().as_raw() {
+            demand_whole(&status).map_err(|why| damaged(path, &why))?;
+        }
         let contents = read(&file, status.len()).map_err(|why| damaged(path, &why))?;
         if is_outdated(&contents) {
             return Err(damaged(path, "it is from before this machine was started"));
         }
         let area = Area::read_only(MapOptions::new().len(contents.len()).map(file)?)?;
-        Ok(Self { area, path: path.to_owned(), contents: Arc::new(contents) })
+        let place = (status.dev(), status.ino());
+        Ok(Self { area, path: path.to_owned(), place, contents: Arc::new(contents) })
+    }
+
+    /// Tells whether its file still has the name: `false` once it was removed or replaced, after which nothing
+    /// new is to be expected.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|status| (status.dev(), status.ino()) == self.place)
     }
 
     /// Returns a handle of an object that can be used by looking: a snapshot, a log.

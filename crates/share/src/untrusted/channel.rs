@@ -3,9 +3,9 @@
 //! Each side has an outbox, a memory file that it alone can write:
 //!
 //! ```text
-//!   0     sent: bytes put into the ring so far        (and a futex word that counts them)
-//!   128   taken: bytes taken out of the other's ring  (and a futex word)
-//!   256   capacity of the ring, written once
+//!   0     heading, with the capacity of the ring, written once
+//!   128   sent: bytes put into the ring so far        (and a futex word that counts them)
+//!   256   taken: bytes taken out of the other's ring  (and a futex word)
 //!   384   ring: each message a word with its length, then its bytes, at multiples of 8
 //! ```
 //! My own positions are private numbers; the words only publish them. Of the other side's words I read one
@@ -22,9 +22,10 @@ use mapwright_core::peer::{
 };
 use mapwright_core::{Error, ErrorKind, Fault, ReadOnly, Result};
 
-use super::memory;
+use super::memory::{self, HEADING, Heading, Purpose};
+use crate::waiting::socket;
 
-const HEADER: usize = 3 * 128;
+const HEADER: usize = HEADING + size_of::<Outbox>();
 const LENGTH: usize = 8;
 /// How often an empty or full ring is looked at before sleeping.
 const LOOKS: u32 = 500;
@@ -47,7 +48,6 @@ struct Position {
 struct Outbox {
     sent: Line<Position>,
     taken: Line<Position>,
-    capacity: Line<Word64>,
 }
 
 #[derive(Debug, Default, Shared, Lookable)]
@@ -65,12 +65,11 @@ struct LookPosition {
 struct LookOutbox {
     sent: Line<LookPosition>,
     taken: Line<LookPosition>,
-    capacity: Line<LookWord64>,
 }
 
 // A word of the model checkers is larger.
 #[cfg(not(any(loom, shuttle)))]
-const _: () = assert!(size_of::<Outbox>() == HEADER && size_of::<LookOutbox>() == HEADER);
+const _: () = assert!(size_of::<Outbox>() == 2 * 128 && size_of::<LookOutbox>() == 2 * 128);
 
 /// Messages in both directions between two processes of which neither trusts the other.
 ///
@@ -118,6 +117,8 @@ pub enum PeerError {
     TimedOut,
     /// The message is larger than the ring.
     TooLarge,
+    /// There is no memory for a message of so many bytes; it can be received later.
+    NoMemory(u64),
     /// The other side is gone, and nothing is left of what it sent.
     Gone,
     /// The other side wrote what cannot be; the channel is of no more use.
@@ -143,6 +144,7 @@ impl fmt::Display for PeerError {
         match self {
             Self::TimedOut => f.write_str("the other side did nothing before the deadline"),
             Self::TooLarge => f.write_str("the message is larger than the ring"),
+            Self::NoMemory(bytes) => write!(f, "there is no memory for a message of {bytes} bytes"),
             Self::Gone => f.write_str("the other side is gone"),
             Self::Misbehaved(Misbehaviour::Sent(bytes)) => {
                 write!(f, "the other side says that it has sent {bytes} bytes, which cannot be")
@@ -166,32 +168,84 @@ impl From<Fault> for PeerError {
     }
 }
 
-impl Channel {
-    /// Exchanges memory with the socket's other end, which does the same. `capacity` bytes of messages can be
-    /// under way from here; the other side chooses its own.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a capacity of 0; `Damaged` where the other end sends something else, or memory that
-    /// it could take away again; `NoSpace` where there is no memory.
-    pub fn connect(socket: UnixStream, capacity: usize) -> Result<Self> {
-        let Some(capacity) = capacity.checked_next_multiple_of(8).filter(|&bytes| bytes > 0) else {
-            let why = format!("a capacity of {capacity} bytes");
-            return Err(Error::new(ErrorKind::InvalidInput, "make", "a channel", why));
-        };
-        let (area, file) = memory::own("channel", HEADER + capacity)?;
-        let mine: Placed<Outbox> = area.place(0)?;
-        mine.capacity.store(to_u64(capacity), Ordering::Release);
-        memory::send(&socket, &file)?;
-        let their_area = memory::theirs(memory::receive(&socket)?)?;
-        Self::over(&area, &their_area, capacity, socket)
+/// How much a channel may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelOptions {
+    capacity: usize,
+    peer_limit: usize,
+}
+
+impl ChannelOptions {
+    /// So many bytes of messages can be under way from here; the other side may have up to 64 MiB under way.
+    #[must_use]
+    pub const fn new(capacity: usize) -> Self {
+        Self { capacity, peer_limit: memory::LIMIT }
     }
 
-    fn over(area: &Area, theirs: &Area<ReadOnly>, capacity: usize, socket: UnixStream) -> Result<Self> {
-        let (mine, my_ring) = (area.place(0)?, area.place_many(HEADER, capacity / 8)?);
-        let outbox: Placed<LookOutbox> = theirs.look(0)?;
-        // Read once, believed as far as the memory goes, and kept.
-        let their_capacity = outbox.capacity.load(Ordering::Acquire);
-        let room = theirs.len() - HEADER;
+    /// Chooses the most bytes that the other side's ring may have: no message from there is longer, and no
+    /// more memory is taken for it.
+    #[must_use]
+    pub const fn peer_limit(mut self, bytes: usize) -> Self {
+        self.peer_limit = bytes;
+        self
+    }
+}
+
+impl Channel {
+    /// Exchanges memory with the socket's other end, which does the same. `capacity` bytes of messages can be
+    /// under way from here; the other side chooses its own, 64 MiB at most.
+    ///
+    /// Waits for the other end as long as it takes; [`connect_until`](Self::connect_until) does not.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a capacity of 0 or one that no memory has; `Damaged` where the other end sends
+    /// something else, too much, or memory that it could take away again; `TypeMismatch` where it is no
+    /// channel, or of another version; `NoSpace` where there is no memory.
+    pub fn connect(socket: UnixStream, capacity: usize) -> Result<Self> {
+        Self::connect_until(socket, ChannelOptions::new(capacity), Deadline::never())
+    }
+
+    /// Exchanges memory with the socket's other end, until a deadline at most.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); `Busy` where the other end does nothing until the deadline.
+    ///
+    /// ```
+    /// use mapwright_share::untrusted::{Channel, ChannelOptions};
+    /// use mapwright_share::{Deadline, ErrorKind};
+    /// use std::os::unix::net::UnixStream;
+    /// use std::time::Duration;
+    /// let (here, _silent) = UnixStream::pair()?;
+    /// let options = ChannelOptions::new(1 << 16).peer_limit(1 << 20);
+    /// let until = Deadline::after(Duration::from_millis(1));
+    /// let error = Channel::connect_until(here, options, until).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Busy);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn connect_until(socket: UnixStream, options: ChannelOptions, until: Deadline) -> Result<Self> {
+        let capacity = options.capacity.checked_next_multiple_of(8).filter(|&bytes| bytes > 0);
+        let sizes = capacity.and_then(|capacity| Some((capacity, capacity.checked_add(HEADER)?)));
+        let Some((capacity, len)) = sizes.filter(|&(_, len)| i64::try_from(len).is_ok()) else {
+            let why = format!("a capacity of {} bytes", options.capacity);
+            return Err(Error::new(ErrorKind::InvalidInput, "make", "a channel", why));
+        };
+        let (area, file) = memory::own("channel", len, Heading::new(Purpose::Channel, capacity, 0))?;
+        memory::send(&socket, &file, until)?;
+        let limit = options.peer_limit.saturating_add(HEADER);
+        let (theirs, heading) = memory::theirs(memory::receive(&socket, until)?, Purpose::Channel, limit)?;
+        Self::over(&area, &theirs, capacity, heading.size, socket)
+    }
+
+    fn over(
+        area: &Area,
+        theirs: &Area<ReadOnly>,
+        capacity: usize,
+        their_capacity: u64,
+        socket: UnixStream,
+    ) -> Result<Self> {
+        let (mine, my_ring) = (area.place(HEADING)?, area.place_many(HEADER, capacity / 8)?);
+        // Believed as far as the memory goes.
+        let room = theirs.len().saturating_sub(HEADER);
         let fits = usize::try_from(their_capacity)
             .ok()
             .filter(|&bytes| bytes > 0 && bytes % 8 == 0 && bytes <= room);
@@ -200,6 +254,7 @@ impl Channel {
                 "it says that its ring has {their_capacity} bytes, and has {room}"
             )));
         };
+        let outbox: Placed<LookOutbox> = theirs.look(HEADING)?;
         let their_ring = theirs.look_many(HEADER, their_capacity / 8)?;
         let (sent, known_taken, taken, known_sent) = (0, 0, 0, 0);
         Ok(Self { mine, my_ring, theirs: outbox, their_ring, sent, known_taken, taken, known_sent, socket })
@@ -233,7 +288,7 @@ impl Channel {
     /// Receives the next message into a buffer, whose contents it replaces; waits until a deadline at most.
     ///
     /// # Errors
-    /// `TimedOut`, `Gone`, `Misbehaved`.
+    /// `TimedOut`, `Gone`, `Misbehaved`; `NoMemory` where the buffer cannot be made large enough.
     pub fn receive(&mut self, message: &mut Vec<u8>, until: Deadline) -> Result<(), PeerError> {
         self.mine.check()?;
         let mut looks = 0;
@@ -252,8 +307,10 @@ impl Channel {
         let Some(whole) = padded.filter(|&bytes| bytes <= there) else {
             return Err(PeerError::Misbehaved(Misbehaviour::Length(length)));
         };
+        let bytes = usize::try_from(length).map_err(|_| PeerError::NoMemory(length))?;
         message.clear();
-        message.resize(usize::try_from(length).unwrap_or(0), 0);
+        message.try_reserve(bytes).map_err(|_| PeerError::NoMemory(length))?;
+        message.resize(bytes, 0);
         self.get(self.taken + to_u64(LENGTH), message);
         self.taken += whole;
         publish(&self.mine.taken, self.taken);
@@ -295,21 +352,12 @@ impl Channel {
         if until.has_passed() {
             return Err(PeerError::TimedOut);
         }
-        if self.is_gone() {
+        if socket::is_over(&self.socket) {
             // What it sent last may have come between looking and asking.
             return if word(self).load(Ordering::Acquire) == ticket { Err(PeerError::Gone) } else { Ok(()) };
         }
         let _looked = word(self).wait(ticket, until.earlier(Deadline::after(LOOK_AFTER)));
         Ok(())
-    }
-
-    /// Tells whether the socket's other end is closed: its process has ended, or has dropped the channel.
-    fn is_gone(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().intersects(ended)
     }
 
     /// Copies into my ring at a position, around its end.

@@ -1,8 +1,9 @@
 //! A value that one process publishes and others, whom it does not trust and who do not trust it, read.
 //!
 //! ```text
-//!   0     how many values were published   (and a futex word)
-//!   128   cell 0: sequence, value   cell c holds values c, c + 4, c + 8 …; its sequence is odd while written
+//!   0     heading, with the value's size and the hash of its type's layout
+//!   128   how many values were published   (and a futex word)
+//!   256   cell 0: sequence, value   cell c holds values c, c + 4, c + 8 …; its sequence is odd while written
 //!   …     cells 1 to 3
 //! ```
 //! Only the publisher can write. Readers copy a cell and look whether its sequence has stayed the same; they
@@ -12,15 +13,23 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mapwright_core::peer::{
-    Deadline, Line, LookWord32, LookWord64, Lookable, Ordering, Placed, Shared, Waited, Word32, Word64,
+    Area, Deadline, Line, LookWord32, LookWord64, Lookable, Ordering, Placed, Shared, Word32, Word64,
     copy_in, fence, look_out, wake,
 };
-use mapwright_core::{Fault, Plain, Result};
+use mapwright_core::{Error, Fault, Plain, ReadOnly, Result};
 
-use super::memory;
+use super::PeerError;
+use super::memory::{self, HEADING, Heading, Purpose};
 use crate::value::words_of;
+use crate::waiting::socket;
+
+/// Where the cells begin.
+const CELLS_AT: usize = HEADING + 128;
+/// Who waits for another value looks after so long whether the publisher still lives.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 
 const CELLS: u64 = 4;
 /// How often a reader is lapped before it gives up. A publisher would have to publish four values within each
@@ -65,6 +74,8 @@ pub struct Publisher<T> {
     cells: Placed<[Word64]>,
     file: Arc<std::fs::File>,
     published: u64,
+    /// To those who read: their other ends tell when this one is gone.
+    sockets: Vec<UnixStream>,
     value: PhantomData<T>,
 }
 
@@ -73,6 +84,7 @@ pub struct Publisher<T> {
 pub struct Viewer<T> {
     head: Placed<Line<LookHead>>,
     cells: Placed<[LookWord64]>,
+    socket: Option<Arc<UnixStream>>,
     value: PhantomData<T>,
 }
 
@@ -82,10 +94,11 @@ impl<T: Plain> Publisher<T> {
     /// # Errors
     /// `NoSpace` where there is no memory.
     pub fn new(first: T) -> Result<Self> {
-        let (area, file) = memory::own("published", size_of::<Line<Head>>() + cells_len::<T>())?;
-        let cells = area.place_many(size_of::<Line<Head>>(), cells_len::<T>() / 8)?;
-        let (head, value) = (area.place::<Line<Head>>(0)?, PhantomData);
-        let mut publisher = Self { head, cells, file, published: 0, value };
+        let heading = Heading::new(Purpose::Published, size_of::<T>(), T::STRUCTURE.hash());
+        let (area, file) = memory::own("published", CELLS_AT + cells_len::<T>(), heading)?;
+        let cells = area.place_many(CELLS_AT, cells_len::<T>() / 8)?;
+        let (head, value) = (area.place::<Line<Head>>(HEADING)?, PhantomData);
+        let mut publisher = Self { head, cells, file, published: 0, sockets: Vec::new(), value };
         publisher.write(&first);
         Ok(publisher)
     }
@@ -108,12 +121,17 @@ impl<T: Plain> Publisher<T> {
         self.head.published.store(self.published, Ordering::Release);
     }
 
-    /// Lets the socket's other end read.
+    /// Lets the socket's other end read. The socket is kept, so that the other end sees it when this publisher
+    /// is dropped or its process dies.
     ///
     /// # Errors
-    /// Where it is gone.
-    pub fn send(&self, socket: &UnixStream) -> Result<()> {
-        memory::send(socket, &self.file)
+    /// Where it is gone, or takes nothing for 10 s.
+    pub fn send(&mut self, socket: &UnixStream) -> Result<()> {
+        let kept = socket.try_clone().map_err(|cause| Error::os("keep", "a socket", cause))?;
+        memory::send(socket, &self.file, Deadline::after(Duration::from_secs(10)))?;
+        self.sockets.retain(|socket| !socket::is_over(socket));
+        self.sockets.push(kept);
+        Ok(())
     }
 
     /// Returns the memory's descriptor, to be passed on by other means; whoever gets it can only read.
@@ -124,29 +142,54 @@ impl<T: Plain> Publisher<T> {
 }
 
 impl<T: Plain> Viewer<T> {
-    /// Receives what [`Publisher::send`] sent.
+    /// Receives what [`Publisher::send`] sent, however long it takes.
     ///
     /// # Errors
-    /// `Damaged` where something else came, or memory that is too small or could be taken away again.
+    /// `Damaged` where something else came, or memory that is too small or could be taken away again;
+    /// `TypeMismatch` where it is no published value, of another version, or of another type.
     pub fn receive(socket: &UnixStream) -> Result<Self> {
-        Self::of(memory::receive(socket)?)
+        Self::receive_until(socket, Deadline::never())
     }
 
-    /// Reads what a descriptor publishes.
+    /// Receives what [`Publisher::send`] sent, until a deadline at most.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive); `Busy` where nothing came until the deadline.
+    pub fn receive_until(socket: &UnixStream, until: Deadline) -> Result<Self> {
+        let kept = socket.try_clone().map_err(|cause| Error::os("keep", "a socket", cause))?;
+        let viewer = Self::of(memory::receive(socket, until)?)?;
+        Ok(Self { socket: Some(Arc::new(kept)), ..viewer })
+    }
+
+    /// Reads what a descriptor publishes. Without a socket nobody tells when the publisher ends.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn of(descriptor: OwnedFd) -> Result<Self> {
-        let area = memory::theirs(descriptor)?;
-        let needed = size_of::<Line<Head>>() + cells_len::<T>();
+        let needed = CELLS_AT + cells_len::<T>();
+        let (area, heading) = memory::theirs(descriptor, Purpose::Published, needed.max(memory::LIMIT))?;
+        Self::over(&area, heading, needed)
+    }
+
+    fn over(area: &Area<ReadOnly>, heading: Heading, needed: usize) -> Result<Self> {
+        let expected = Heading::new(Purpose::Published, size_of::<T>(), T::STRUCTURE.hash());
+        if heading.size != expected.size {
+            let why =
+                format!("its value has {} bytes, and {} has {}", heading.size, T::STRUCTURE, expected.size);
+            return Err(memory::mismatch(&why));
+        }
+        if heading.layout != expected.layout {
+            let why = format!("its value has another layout than this program's, {}", T::STRUCTURE);
+            return Err(memory::mismatch(&why));
+        }
         if area.len() < needed {
             return Err(memory::refuse(format!(
                 "it has {} bytes, and such a value needs {needed}",
                 area.len()
             )));
         }
-        let cells = area.look_many(size_of::<Line<Head>>(), cells_len::<T>() / 8)?;
-        Ok(Self { head: area.look(0)?, cells, value: PhantomData })
+        let cells = area.look_many(CELLS_AT, cells_len::<T>() / 8)?;
+        Ok(Self { head: area.look(HEADING)?, cells, socket: None, value: PhantomData })
     }
 
     /// Returns the newest value and its number; `None` where the publisher was faster a thousand times, or
@@ -175,16 +218,26 @@ impl<T: Plain> Viewer<T> {
 
     /// Waits until another value than the one of that number is published, until a deadline at most; `false`
     /// where the deadline came.
-    #[must_use]
-    pub fn changed(&self, since: u64, until: Deadline) -> bool {
+    ///
+    /// # Errors
+    /// `Gone` where the publisher is and has published nothing else, which its socket tells; `Fault` in a
+    /// process that was forked since.
+    pub fn changed(&self, since: u64, until: Deadline) -> Result<bool, PeerError> {
+        let is_other = || self.head.published.load(Ordering::Acquire) != since;
         loop {
+            self.head.check()?;
             let ticket = self.head.count.load(Ordering::Acquire);
-            if self.head.published.load(Ordering::Acquire) != since {
-                return true;
+            if is_other() {
+                return Ok(true);
             }
-            if self.head.count.wait(ticket, until) == Waited::TimedOut {
-                return self.head.published.load(Ordering::Acquire) != since;
+            if until.has_passed() {
+                return Ok(false);
             }
+            if self.socket.as_ref().is_some_and(|socket| socket::is_over(socket)) {
+                // What it published last may have come between looking and asking.
+                return if is_other() { Ok(true) } else { Err(PeerError::Gone) };
+            }
+            let _looked = self.head.count.wait(ticket, until.earlier(Deadline::after(LOOK_AFTER)));
         }
     }
 }

@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use mapwright_core::peer::{Area, Ordering, Word64};
-use mapwright_core::{MapOptions, MemFile, Seals};
+use mapwright_core::peer::{Ordering, Word64};
+use mapwright_core::{ErrorKind, MapOptions, MemFile, Plain, Seals};
 use zerocopy::IntoBytes;
 
 use super::memory;
@@ -20,8 +20,8 @@ struct Rude {
 }
 
 const CAPACITY: usize = 256;
-const SENT: usize = 0;
-const TAKEN: usize = 16;
+const SENT: usize = 16;
+const TAKEN: usize = 32;
 const RING: usize = 48;
 
 fn soon() -> Deadline {
@@ -31,10 +31,10 @@ fn soon() -> Deadline {
 impl Rude {
     fn new() -> Self {
         let (here, there) = UnixStream::pair().unwrap();
-        let (area, file) = memory::own("rude", 384 + CAPACITY).unwrap();
+        let heading = memory::Heading::new(memory::Purpose::Channel, CAPACITY, 0);
+        let (area, file) = memory::own("rude", 384 + CAPACITY, heading).unwrap();
         let words = area.place_many::<Word64>(0, (384 + CAPACITY) / 8).unwrap();
-        words[32].store(u64::try_from(CAPACITY).unwrap(), Ordering::Relaxed);
-        memory::send(&there, &file).unwrap();
+        memory::send(&there, &file, Deadline::never()).unwrap();
         let channel = Channel::connect(here, CAPACITY).unwrap();
         Self { channel, words, socket: there }
     }
@@ -181,10 +181,16 @@ fn nobody_but_its_owner_can_write_what_is_published() {
     assert_eq!(viewer.read().unwrap(), Some((0, 7)));
     publisher.publish(&8);
     assert_eq!(viewer.read().unwrap(), Some((1, 8)));
-    assert!(viewer.changed(0, Deadline::never()) && !viewer.changed(1, soon()));
-    // A larger type than was published.
-    let other = publisher.descriptor().as_fd().try_clone_to_owned().unwrap();
-    assert!(Viewer::<[u64; 64]>::of(other).is_err());
+    assert_eq!(viewer.changed(0, Deadline::never()), Ok(true));
+    assert_eq!(viewer.changed(1, soon()), Ok(false));
+    // A larger type than was published, one of the same size, and no value at all.
+    let other = || publisher.descriptor().as_fd().try_clone_to_owned().unwrap();
+    let error = Viewer::<[u64; 64]>::of(other()).unwrap_err();
+    assert!(error.to_string().contains("has 8 bytes, and [u64;64] has 512"), "{error}");
+    let error = Viewer::<f64>::of(other()).unwrap_err();
+    assert!(error.kind() == ErrorKind::TypeMismatch && error.to_string().contains("another layout"));
+    let error = memory::theirs(other(), memory::Purpose::Channel, memory::LIMIT).unwrap_err();
+    assert!(error.to_string().contains("a published value's, and not a channel's"), "{error}");
 }
 
 #[test]
@@ -195,21 +201,74 @@ fn memory_that_could_be_taken_away_is_refused() {
     memory.seal(Seals::SHRINK).unwrap();
     let error = Viewer::<u64>::of(memory.file().try_clone().unwrap().into()).unwrap_err();
     assert!(error.to_string().contains("not sealed against growing"), "{error}");
+    memory.seal(Seals::GROW).unwrap();
+    let error = Viewer::<u64>::of(memory.file().try_clone().unwrap().into()).unwrap_err();
+    assert!(error.to_string().contains("not sealed against writing"), "{error}");
+    memory.seal(Seals::FUTURE_WRITE).unwrap();
+    let error = Viewer::<u64>::of(memory.file().try_clone().unwrap().into()).unwrap_err();
+    assert!(error.to_string().contains("of which only 0 are there"), "{error}");
     let empty = MemFile::new("empty", 0).unwrap();
-    empty.seal(Seals::SHRINK | Seals::GROW).unwrap();
+    empty.seal(Seals::SHRINK | Seals::GROW | Seals::WRITE).unwrap();
     assert!(Viewer::<u64>::of(empty.into_file().try_clone().unwrap().into()).is_err());
 }
 
 #[test]
 fn a_publisher_that_writes_nonsense_gets_no_reader_to_loop_for_ever() {
-    let memory = MemFile::new("nonsense", 8192).unwrap();
-    let area = Area::new(MapOptions::new().map_mut(&memory).unwrap()).unwrap();
-    let words = area.place_many::<Word64>(0, 1024).unwrap();
-    memory.seal(Seals::SHRINK | Seals::GROW).unwrap();
+    let heading = memory::Heading::new(memory::Purpose::Published, 32, <[u64; 4]>::STRUCTURE.hash());
+    let (area, file) = memory::own("nonsense", 8192, heading).unwrap();
+    let words = area.place_many::<Word64>(128, 1008).unwrap();
     for value in [0, 1, u64::MAX, u64::MAX - 1, 1 << 63] {
         words.iter().for_each(|word| word.store(value, Ordering::Relaxed));
-        let viewer = Viewer::<[u64; 4]>::of(memory.file().try_clone().unwrap().into()).unwrap();
+        let viewer = Viewer::<[u64; 4]>::of(file.try_clone().unwrap().into()).unwrap();
         let read = viewer.read().unwrap();
         assert!(read.is_none_or(|(_, value)| value.as_bytes().len() == 32));
     }
+}
+
+#[test]
+fn a_ring_larger_than_this_side_wants_is_refused_and_so_is_one_that_no_memory_has() {
+    let (here, there) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| Channel::connect(there, 4096).is_ok());
+        let options = ChannelOptions::new(64).peer_limit(4000);
+        let error = Channel::connect_until(here, options, Deadline::never()).unwrap_err();
+        assert!(error.to_string().contains("are the most that are taken"), "{error}");
+    });
+    for capacity in [0, usize::MAX, usize::MAX - 7, usize::MAX - 400] {
+        let (here, _there) = UnixStream::pair().unwrap();
+        assert_eq!(Channel::connect(here, capacity).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn a_silent_peer_holds_nobody() {
+    let (here, there) = UnixStream::pair().unwrap();
+    let error = Channel::connect_until(here, ChannelOptions::new(64), soon()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    drop(there);
+    let (here, there) = UnixStream::pair().unwrap();
+    assert_eq!(Viewer::<u64>::receive_until(&here, soon()).unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(crate::Segment::receive_until(&here, soon()).unwrap_err().kind(), ErrorKind::Busy);
+    // One that takes nothing: the socket is full of what was sent before.
+    here.set_nonblocking(true).unwrap();
+    while std::io::Write::write(&mut &here, &[0; 4096]).is_ok() {}
+    here.set_nonblocking(false).unwrap();
+    let error = Channel::connect_until(here, ChannelOptions::new(64), soon()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    drop(there);
+}
+
+#[test]
+fn the_end_of_a_publisher_is_seen_after_its_last_value() {
+    let (here, there) = UnixStream::pair().unwrap();
+    let mut publisher = Publisher::new(7u64).unwrap();
+    publisher.send(&here).unwrap();
+    drop(here);
+    let viewer = Viewer::<u64>::receive(&there).unwrap();
+    assert_eq!(viewer.changed(0, soon()), Ok(false), "the publisher lives, and keeps its socket");
+    publisher.publish(&8);
+    drop(publisher);
+    assert_eq!(viewer.changed(0, Deadline::never()), Ok(true));
+    assert_eq!(viewer.changed(1, Deadline::never()), Err(PeerError::Gone));
+    assert_eq!(viewer.read().unwrap(), Some((1, 8)));
 }

@@ -14,6 +14,7 @@
 mod listener;
 mod ready;
 mod signal;
+pub(crate) mod socket;
 
 use std::time::Duration;
 
@@ -185,5 +186,110 @@ mod tests {
         drop(signals);
         let signal = Signal::of(Arc::new(flags[0].clone())).unwrap();
         assert!(signal.arm() && signal.as_fd().try_clone_to_owned().is_ok());
+    }
+
+    /// A thing on whose behalf nobody ever rings: its readiness is told by the clock.
+    fn silent(flag: &Flag) {
+        flag.1.store(1, Ordering::Release);
+    }
+
+    #[test]
+    fn what_becomes_ready_without_a_ring_is_found_however_busy_other_bells_are() {
+        let (dead, busy, calm) = (Flag::new(), Flag::new(), Flag::new());
+        let signal = Signal::of(Arc::new(dead.clone())).unwrap();
+        let [other, third] = [&busy, &calm].map(|flag| Signal::of(Arc::new(flag.clone())).unwrap());
+        assert!(!signal.arm() && !third.arm());
+        let ready = Ready::new(dead.clone()).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _not_ready = other.arm();
+                    busy.0.ring();
+                }
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            silent(&dead);
+            let found = poll(&signal, 20_000);
+            silent(&dead);
+            runtime.block_on(ready.wait());
+            is_over.store(true, Ordering::Relaxed);
+            assert!(found, "nobody rang, and nobody looked");
+        });
+        assert!(!poll(&third, 0), "what is not ready is not told of");
+    }
+
+    #[test]
+    fn the_death_of_the_only_publisher_is_told_by_a_signal_and_to_a_task() {
+        use crate::{Policy, Segment, Start, Topic, TopicOptions};
+        use mapwright_core::peer::points::{Child, End};
+        let segment = Segment::anonymous("news").with::<Topic<u64>>("topic", TopicOptions::new(8)).create();
+        let segment = segment.unwrap();
+        let (mut here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let child = Child::fork(|| {
+            let segment = segment.reattach().unwrap();
+            let _publisher = segment.get::<Topic<u64>>("topic").unwrap().publisher().unwrap();
+            std::io::Write::write_all(&mut there, b"x").unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        std::io::Read::read_exact(&mut here, &mut [0]).unwrap();
+        let topic = segment.get::<Topic<u64>>("topic").unwrap();
+        let subscribe = || topic.subscribe(Policy::DropOldest, Start::Newest).unwrap();
+        let signal = Signal::of(Arc::new(subscribe())).unwrap();
+        let ready = Ready::new(subscribe()).unwrap();
+        assert!(!signal.arm());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let task = runtime.spawn(async move { ready.wait().await });
+        child.kill();
+        assert_eq!(child.wait(), End::Killed(9));
+        assert!(poll(&signal, 20_000));
+        runtime.block_on(task).unwrap();
+    }
+
+    #[test]
+    fn a_task_that_panics_when_it_is_woken_takes_nobody_with_it() {
+        struct Rude;
+        impl std::task::Wake for Rude {
+            fn wake(self: Arc<Self>) {
+                std::panic::resume_unwind(Box::new("rude"));
+            }
+        }
+        let (flag, other) = (Flag::new(), Flag::new());
+        let ready = Ready::new(flag.clone()).unwrap();
+        let waker = std::task::Waker::from(Arc::new(Rude));
+        let mut wait = std::pin::pin!(ready.wait());
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(Future::poll(wait.as_mut(), &mut context).is_pending());
+        let signal = Signal::of(Arc::new(other.clone())).unwrap();
+        assert!(!signal.arm());
+        flag.set(1);
+        other.set(1);
+        assert!(poll(&signal, 20_000));
+        signal.clear();
+        other.set(0);
+        assert!(!signal.arm());
+        other.set(1);
+        assert!(poll(&signal, 20_000), "the thread still listens");
+    }
+
+    #[test]
+    fn a_forked_child_has_a_listener_of_its_own() {
+        use mapwright_core::peer::points::{Child, End};
+        let flag = Flag::new();
+        let inherited = Signal::of(Arc::new(flag.clone())).unwrap();
+        let end = Child::fork(|| {
+            // The parent's is left as it is: neither armed nor taken back.
+            assert!(!inherited.arm());
+            let mine = Signal::of(Arc::new(flag.clone())).unwrap();
+            assert!(!mine.arm());
+            flag.set(1);
+            assert!(poll(&mine, 20_000));
+        });
+        assert_eq!(end.wait(), End::Exited(0));
+        assert!(!inherited.arm());
+        flag.set(1);
+        assert!(poll(&inherited, 20_000));
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use mapwright_core::{Error, Result};
 
 use super::Waitable;
-use super::listener::{Listener, Registration, Target};
+use super::listener::{Listener, Registration, Target, Thing};
 
 /// Waits in async code until something is ready.
 ///
@@ -27,7 +27,7 @@ use super::listener::{Listener, Registration, Target};
 ///
 /// Needs no runtime of a certain kind: one thread of this process sleeps for all of its futures.
 pub struct Ready {
-    thing: Arc<dyn Waitable + Send + Sync>,
+    thing: Thing,
     registration: Registration,
 }
 
@@ -37,14 +37,17 @@ impl Ready {
     /// # Errors
     /// Where no thread can be started.
     pub fn new(thing: impl Waitable + Send + Sync + 'static) -> Result<Self> {
-        let thing: Arc<dyn Waitable + Send + Sync> = Arc::new(thing);
-        let registration = Listener::register(thing.bell(), Target::Task)
+        let thing: Thing = Arc::new(thing);
+        let registration = Listener::register(&thing, Target::Task)
             .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
         Ok(Self { thing, registration })
     }
 
     /// Waits until it is ready; a call on it then has an answer, unless somebody else was faster. Dropping
     /// the future loses nothing. One task waits at a time: the last one that was polled is woken.
+    ///
+    /// It is over, too, when somebody has died on whom the thing depends; that is found within 100 ms. A
+    /// child that was forked has to make a `Ready` of its own.
     pub fn wait(&self) -> impl Future<Output = ()> + Send + '_ {
         UntilReady(self)
     }

@@ -26,6 +26,9 @@ use super::listener::{Listener, Registration, Target};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// It becomes readable, too, when a call has an answer without a ring: somebody has died on whom it depends.
+/// That is found within 100 ms. A child that was forked has to make a `Signal` of its own.
+///
 /// # Kernel
 /// eventfd(2), written by the one thread of this process that sleeps in futex_waitv(2) for all its signals.
 pub struct Signal {
@@ -43,7 +46,7 @@ impl Signal {
         let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|cause| Error::os("make", "an eventfd", std::io::Error::from(cause)))?;
         let descriptor = Arc::new(descriptor);
-        let registration = Listener::register(thing.bell(), Target::Descriptor(Arc::clone(&descriptor)))
+        let registration = Listener::register(&thing, Target::Descriptor(Arc::clone(&descriptor)))
             .map_err(|cause| Error::os("start", "the thread that listens to bells", cause))?;
         Ok(Self { thing, descriptor, registration })
     }

@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use mapwright::Plain;
-use mapwright::share::{Deadline, Directory, Segment, Sharing, Snapshot, SnapshotError, SnapshotOptions};
+use mapwright::share::{Deadline, Directory, Segment, Snapshot, SnapshotError, SnapshotOptions};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What can be set. Plain: numbers and bytes, no pointers.
@@ -79,7 +79,6 @@ fn serve(name: &str, file: &Path) -> Result<(), Box<dyn Error>> {
     end_with_parent();
     let first = Config::parse(&std::fs::read_to_string(file)?)?;
     let segment = Segment::builder(name)
-        .sharing(Sharing::EveryoneReads)
         .with::<Snapshot<Config>>("config", SnapshotOptions::new(first))
         .open_or_create()?;
     // One process publishes; where the last one died, this one takes its place.

@@ -75,6 +75,11 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
+    fn permit(&self, mode: u32) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(self.0.path(), mode).unwrap();
+    }
+
     fn directory(&self) -> Directory {
         Directory::at(self.0.path()).unwrap()
     }
@@ -214,6 +219,7 @@ fn a_segment_that_is_cut_short_answers_and_does_not_end_the_process() {
 #[test]
 fn a_group_can_be_let_in_for_reading_or_writing() {
     let folder = Folder::new();
+    folder.permit(0o755);
     let group = rustix::process::getegid().as_raw();
     let mode = |name: &str, sharing| {
         let _made = folder.builder(name).sharing(sharing).create().unwrap();
@@ -222,4 +228,57 @@ fn a_group_can_be_let_in_for_reading_or_writing() {
     assert_eq!(mode("a", Sharing::Group(group)), 0o660);
     assert_eq!(mode("b", Sharing::GroupReads(group)), 0o640);
     assert_eq!(mode("c", Sharing::EveryoneReads), 0o644);
+    let found = |sharing| folder.builder("b").sharing(sharing).open_or_create().map(drop);
+    found(Sharing::GroupReads(group)).unwrap();
+    for other in
+        [Sharing::Owner, Sharing::EveryoneReads, Sharing::Group(group), Sharing::GroupReads(group + 1)]
+    {
+        let error = found(other).unwrap_err();
+        assert!(error.to_string().contains("it is there with mode 640"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_shared_is_refused_where_nobody_else_could_reach_it() {
+    let folder = Folder::new();
+    folder.permit(0o700);
+    let group = rustix::process::getegid().as_raw();
+    for sharing in [Sharing::Group(group), Sharing::GroupReads(group), Sharing::EveryoneReads] {
+        let error = folder.builder("one").sharing(sharing).create().map(drop).unwrap_err();
+        assert!(error.to_string().contains("others cannot enter its folder (mode 700)"), "{error}");
+    }
+    folder.builder("one").create().unwrap();
+}
+
+#[test]
+fn a_reader_and_a_child_are_told_when_the_segment_was_replaced() {
+    let folder = Folder::new();
+    let first = folder.make("one");
+    let reader = folder.directory().open_read_only("one").unwrap();
+    assert!(reader.is_current() && first.reattach().is_ok());
+    std::fs::remove_file(folder.file("one")).unwrap();
+    assert!(!reader.is_current());
+    assert_eq!(first.reattach().unwrap_err().kind(), ErrorKind::NotFound);
+    let _second = folder.make("one");
+    assert!(!reader.is_current());
+    assert_eq!(first.reattach().unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn hidden_files_of_killed_makers_go_when_they_are_old_and_unheld() {
+    let folder = Folder::new();
+    let hide = |name: &str, age: u64| {
+        let file = std::fs::File::create(folder.file(name)).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        file.set_modified(then).unwrap();
+        std::fs::File::options().read(true).write(true).open(folder.file(name)).unwrap()
+    };
+    let [old, young, held] = [1, 2, 3].map(|number| format!(".mapwright-{number:016x}"));
+    drop((hide(&old, 7200), hide(&young, 60), hide(".mapwright-other", 7200)));
+    let life = mapwright_core::peer::Life::open(&hide(&held, 7200)).unwrap();
+    assert!(life.claim(0).unwrap());
+    let pruned = folder.directory().prune().unwrap();
+    assert_eq!(pruned.removed, [old]);
+    let skipped: Vec<_> = pruned.skipped.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(skipped, [young, held]);
 }

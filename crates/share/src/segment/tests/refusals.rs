@@ -161,6 +161,18 @@ fn another_users_segment_is_refused_unless_it_is_shared() {
     let error = open_error(&folder, "theirs");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
     assert!(error.to_string().contains("belongs to user 12345"), "{error}");
+    // Shared with a group: by whoever says that it trusts that group, and nobody else.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+    std::os::unix::fs::chown(folder.file("theirs"), Some(12345), Some(54321)).unwrap();
+    std::fs::set_permissions(folder.file("theirs"), mode).unwrap();
+    let error = open_error(&folder, "theirs");
+    assert!(error.to_string().contains("Directory::trust_group(54321)"), "{error}");
+    assert!(folder.directory().trust_group(54320).open("theirs").is_err());
+    folder.directory().trust_group(54321).open("theirs").unwrap();
+    folder.permit(0o755);
+    let shared = |group| folder.builder("theirs").sharing(super::Sharing::Group(group)).open_or_create();
+    shared(54321).unwrap();
+    assert_eq!(shared(54320).unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
 #[test]
