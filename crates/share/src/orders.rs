@@ -47,10 +47,10 @@
 //! - What a fence beside it does as well: SeqCst in `readers.rs`; the fence of `wait_until` in `barrier.rs`,
 //!   which a bell's `listen` repeats before anybody sleeps; the load at the end of a snapshot's `look`. The
 //!   last store of a cell's sequence: `published` is stored behind it.
-//! - Hints that say only where to look first: the log's tail, senders' positions, `ahead`. A log's claim
-//!   finds words that nobody has written before.
-//! - Places, tallies, poison, names of the dead, which of two copies holds: they matter after a death. That is
-//!   learnt from the kernel, which orders all that the dead one did; the order speaks to the compiler.
+//! - Hints that say only where to look first: the log's and the topic's tail, senders' positions, `ahead`.
+//!   A log's claim finds words that nobody has written before.
+//! - Places, tallies, poison, names of the dead, which of two copies holds: they matter after a death. That
+//!   is learnt from the kernel, which orders all that the dead one did; the order speaks to the compiler.
 //!
 //! Shuttle runs the same models in many random orders, all of them sequentially consistent: it finds what
 //! goes wrong between steps, not what goes wrong with memory orderings.
