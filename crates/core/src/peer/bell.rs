@@ -5,8 +5,8 @@
 //! fence on both sides, of which the listener pays both ([`barrier`](super::barrier)).
 //!
 //! A listener that dies leaves a mark: the next ring wakes nobody, and takes it away. A ringer that dies may
-//! have published and woken nobody, or taken the mark away and woken nobody: so nobody sleeps for longer than a
-//! tenth of a second without looking.
+//! have published, or taken the mark away too, and woken nobody: so nobody sleeps for longer than 100 ms
+//! without looking.
 
 use std::time::Duration;
 
@@ -87,8 +87,8 @@ impl Bell {
         Ticket(seen)
     }
 
-    /// Sleeps until the bell rings, at most until a deadline. Wakes for no reason every 100 ms, as whoever rings
-    /// may die on the way: look again, and [`listen`](Self::listen) anew.
+    /// Sleeps until the bell rings, at most until a deadline. Wakes for no reason every 100 ms, as whoever
+    /// rings may die on the way: look again, and [`listen`](Self::listen) anew.
     pub fn sleep(&self, ticket: Ticket, until: Deadline) -> Waited {
         /// Where a ringer may have died.
         const LONGEST: Duration = Duration::from_millis(100);

@@ -61,8 +61,8 @@ impl Life {
         Ok(Self { file: ManuallyDrop::new(file), epoch: fork::epoch() })
     }
 
-    /// Takes a byte's lock; `false` where somebody else has it, or keeps it from being taken: who may only read
-    /// the file can do that by a lock for reading.
+    /// Takes a byte's lock; `false` where somebody else has it, or keeps it from being taken: who may only
+    /// read the file can do that by a lock for reading.
     ///
     /// # Errors
     /// What fcntl(2) says: `ENOLCK` where the kernel has no memory for locks.
