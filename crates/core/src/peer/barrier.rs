@@ -10,7 +10,7 @@
 
 #[cfg(not(any(loom, shuttle)))]
 mod real {
-    use std::sync::OnceLock;
+    use std::sync::Once;
     use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 
     use rustix::thread::{MembarrierCommand, membarrier};
@@ -20,13 +20,18 @@ mod real {
     /// Whether other processes' barriers reach the threads of this one.
     static REGISTERED: AtomicBool = AtomicBool::new(false);
 
-    /// Whether this process's barriers reach others; asked once, and registered on the way.
+    /// Whether this process's barriers reach others.
+    static CAN_ISSUE: AtomicBool = AtomicBool::new(false);
+
+    /// Whether this process's barriers reach others: asked once, and registered on the way; no for good once
+    /// one was refused.
     fn can_issue() -> bool {
-        static CAN: OnceLock<bool> = OnceLock::new();
-        *CAN.get_or_init(|| {
+        static ASKED: Once = Once::new();
+        ASKED.call_once(|| {
             register();
-            membarrier(MembarrierCommand::GlobalExpedited).is_ok()
-        })
+            CAN_ISSUE.store(membarrier(MembarrierCommand::GlobalExpedited).is_ok(), Ordering::Relaxed);
+        });
+        CAN_ISSUE.load(Ordering::Relaxed)
     }
 
     /// Lets other processes' barriers reach this one. Called by whoever takes a seat; children do so again.
@@ -49,8 +54,9 @@ mod real {
     pub fn heavy_fence() {
         points::pass();
         fence(Ordering::SeqCst);
-        if can_issue() {
-            let _issued = membarrier(MembarrierCommand::GlobalExpedited);
+        // A filter of system calls may have been put up since.
+        if can_issue() && membarrier(MembarrierCommand::GlobalExpedited).is_err() {
+            CAN_ISSUE.store(false, Ordering::Relaxed);
         }
     }
 

@@ -4,7 +4,9 @@
 //! (the listener marks the bell, then looks once more; the ringer publishes, then looks at the mark): a full
 //! fence on both sides, of which the listener pays both ([`barrier`](super::barrier)).
 //!
-//! A listener that dies leaves a mark: the next ring wakes nobody, and takes it away.
+//! A listener that dies leaves a mark: the next ring wakes nobody, and takes it away. A ringer that dies may
+//! have published, or taken the mark away too, and woken nobody: so nobody sleeps for longer than 100 ms
+//! without looking.
 
 use std::time::Duration;
 
@@ -85,12 +87,15 @@ impl Bell {
         Ticket(seen)
     }
 
-    /// Sleeps until the bell rings, at most until a deadline. Wakes for no reason now and then.
+    /// Sleeps until the bell rings, at most until a deadline. Wakes for no reason every 100 ms, as whoever
+    /// rings may die on the way: look again, and [`listen`](Self::listen) anew.
     pub fn sleep(&self, ticket: Ticket, until: Deadline) -> Waited {
+        /// Where a ringer may have died.
+        const LONGEST: Duration = Duration::from_millis(100);
         /// Where a ringer may not have seen the mark.
         const BLIND: Duration = Duration::from_millis(5);
-        let until_next = if others_fence() { until } else { until.earlier(Deadline::after(BLIND)) };
-        match wait(&self.word, ticket.value(), until_next) {
+        let longest = if others_fence() { LONGEST } else { BLIND };
+        match wait(&self.word, ticket.value(), until.earlier(Deadline::after(longest))) {
             Waited::TimedOut if !until.has_passed() => Waited::Look,
             waited => waited,
         }
@@ -114,6 +119,13 @@ mod tests {
         let bell = Placed::own(Bell::default());
         let ticket = bell.listen();
         bell.ring();
+        assert_eq!(bell.sleep(ticket, Deadline::never()), Waited::Look);
+    }
+
+    #[test]
+    fn nobody_sleeps_on_for_ever_if_nobody_rings() {
+        let bell = Bell::default();
+        let ticket = bell.listen();
         assert_eq!(bell.sleep(ticket, Deadline::never()), Waited::Look);
     }
 

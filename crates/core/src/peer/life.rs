@@ -11,7 +11,6 @@
 
 #![allow(unsafe_code, reason = "locks bytes by fcntl(2); listed in docs/SOUNDNESS.md")]
 
-use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -62,7 +61,8 @@ impl Life {
         Ok(Self { file: ManuallyDrop::new(file), epoch: fork::epoch() })
     }
 
-    /// Takes a byte's lock; `false` where somebody else has it.
+    /// Takes a byte's lock; `false` where somebody else has it, or keeps it from being taken: who may only
+    /// read the file can do that by a lock for reading.
     ///
     /// # Errors
     /// What fcntl(2) says: `ENOLCK` where the kernel has no memory for locks.
@@ -84,21 +84,14 @@ impl Life {
         self.ask(libc::F_OFD_SETLK, libc::F_UNLCK, mark).map(drop)
     }
 
-    /// Tells whether somebody *else* holds a byte's lock.
+    /// Tells whether somebody *else* holds a byte's lock, as [`claim`](Self::claim) takes it: a lock for
+    /// reading, which needs no right to write, is no sign of life.
     ///
     /// # Errors
     /// As [`claim`](Self::claim).
     pub fn is_held(&self, mark: Mark) -> io::Result<bool> {
-        let found = self.ask(libc::F_OFD_GETLK, libc::F_WRLCK, mark)?;
+        let found = self.ask(libc::F_OFD_GETLK, libc::F_RDLCK, mark)?;
         Ok(found != libc::F_UNLCK)
-    }
-
-    /// Returns the file.
-    ///
-    /// # Errors
-    /// Where no descriptor is left.
-    pub fn file(&self) -> io::Result<File> {
-        Ok(self.file.try_clone()?.into())
     }
 
     pub(super) fn is_here(&self) -> bool {
@@ -159,6 +152,15 @@ mod tests {
         assert!(one.is_held(Mark::MAX).unwrap() && other.is_held(0).unwrap());
         one.release(0).unwrap();
         assert!(other.claim(0).unwrap());
+    }
+
+    #[test]
+    fn a_lock_for_reading_is_no_sign_of_life() {
+        let file = tempfile::tempfile().unwrap();
+        let (one, other) = (Life::open(&file).unwrap(), Life::open(&file).unwrap());
+        one.ask(libc::F_OFD_SETLK, libc::F_RDLCK, 3).unwrap();
+        assert!(!other.is_held(3).unwrap());
+        assert!(!other.claim(3).unwrap(), "it keeps others from sitting down all the same");
     }
 
     #[test]

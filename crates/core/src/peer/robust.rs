@@ -19,7 +19,8 @@
 //! # Caveats
 //! - That this thread holds a word already is known of the first kind only. Who holds one of the second kind
 //!   (see [`thread`] for when that is) and takes it again waits for itself.
-//! - What a thread still holds when its thread-local values are dropped has been let go of as a dead holder's.
+//! - What a thread still holds when its thread-local values are dropped has been let go of, as a dead
+//!   holder's.
 //!
 //! The word excludes; it guards no memory. What a lock protects is copied in and out word by word, so that a
 //! peer that ignores locks tears values and breaks nothing.

@@ -27,6 +27,8 @@ impl Identity {
     const SEAT_BITS: u32 = 10;
     /// An identity that fits into a lock word.
     const SHORT_BITS: u32 = 29;
+    /// The last incarnation of a seat; the one after it is nobody's.
+    const LAST: u64 = (u64::MAX >> Self::SEAT_BITS) - 1;
 
     /// Puts an identity together.
     ///
@@ -136,8 +138,6 @@ pub struct Roster {
     life: Life,
     me: Identity,
     knows_thread_ids: bool,
-    /// Who died on this seat before.
-    before: Option<Identity>,
 }
 
 impl Roster {
@@ -150,29 +150,24 @@ impl Roster {
     pub fn join(seats: Placed<[Seat]>, life: Life, namespace: u64) -> io::Result<Option<Self>> {
         super::barrier::register();
         let is_free = |seat: &Seat| seat.state.load(Ordering::Acquire) == 0;
-        for wanted in [true, false] {
+        for must_be_free in [true, false] {
             for (index, seat) in seats.iter().enumerate().take(MAX_SEATS) {
-                if is_free(seat) == wanted && life.claim(mark_of(index))? {
+                // The second time any: some may have been left since.
+                if (is_free(seat) || !must_be_free) && life.claim(mark_of(index))? {
                     let mine = pid_namespace();
                     let knows_thread_ids = mine != 0 && mine == namespace;
-                    let (me, before) = sit(seat, index, mine);
-                    return Ok(Some(Self { seats, life, me, knows_thread_ids, before }));
+                    let me = sit(seat, index, mine);
+                    return Ok(Some(Self { seats, life, me, knows_thread_ids }));
                 }
             }
         }
         Ok(None)
     }
 
-    /// Looks on without taking a seat: asks, and holds nothing.
+    /// Looks on without taking a seat: asks, and holds nothing. No lock word can be taken with it.
     #[must_use]
     pub fn observe(seats: Placed<[Seat]>, life: Life) -> Self {
-        Self { seats, life, me: Identity::nobody(), knows_thread_ids: false, before: None }
-    }
-
-    /// Returns who died on this seat before, and was not seen off yet.
-    #[must_use]
-    pub const fn before(&self) -> Option<Identity> {
-        self.before
+        Self { seats, life, me: Identity::nobody(), knows_thread_ids: false }
     }
 
     /// Returns every seat's present or last participant, and whether it is alive.
@@ -244,11 +239,10 @@ impl Drop for Roster {
     }
 }
 
-fn sit(seat: &Seat, index: usize, namespace: u64) -> (Identity, Option<Identity>) {
+fn sit(seat: &Seat, index: usize, namespace: u64) -> Identity {
     let last = seat.incarnation.load(Ordering::Acquire);
-    let died = seat.state.load(Ordering::Acquire) != 0 && last > 0;
-    // From here on the one before is known as dead.
-    let me = Identity::new(index, last.wrapping_add(1).max(1) & (u64::MAX >> Identity::SEAT_BITS));
+    // From here on the one before is known as dead. Where somebody has scribbled, it begins anew.
+    let me = Identity::new(index, if last < Identity::LAST { last + 1 } else { 1 });
     seat.incarnation.store(me.incarnation(), Ordering::Release);
     seat.process.store(std::process::id(), Ordering::Relaxed);
     seat.namespace.store(namespace, Ordering::Relaxed);
@@ -256,7 +250,7 @@ fn sit(seat: &Seat, index: usize, namespace: u64) -> (Identity, Option<Identity>
     seat.since.store(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     super::copy_in(&seat.name, &program_name());
     seat.state.store(1, Ordering::Release);
-    (me, died.then(|| Identity::new(index, last)))
+    me
 }
 
 /// Returns the inode of this process's pid namespace; 0 where /proc does not tell.
@@ -311,10 +305,22 @@ mod tests {
         drop(first);
         assert!(!observer.is_alive(first_me));
         let second = join(&file, 2).unwrap();
-        assert_eq!((second.me().seat(), second.before()), (first_me.seat(), None));
+        assert_eq!(second.me().seat(), first_me.seat());
         assert!(observer.is_alive(second.me()) && !observer.is_alive(first_me));
         assert!(observer.is_short_alive(second.me().short()) && !observer.is_short_alive(first_me.short()));
         assert_eq!(observer.participants().len(), 2);
+    }
+
+    #[test]
+    fn a_seat_that_was_scribbled_over_can_be_taken() {
+        const LAST: u64 = Identity::LAST;
+        for (scribbled, next) in [(LAST - 1, LAST), (LAST, 1), (LAST + 1, 1), (1 << 54, 1), (u64::MAX, 1)] {
+            let file = MemFile::new("seats", 4096).unwrap();
+            seats(&file, 2)[0].incarnation.store(scribbled, Ordering::Relaxed);
+            let me = join(&file, 2).unwrap().me();
+            assert_eq!((me.seat(), me.incarnation()), (0, next), "after {scribbled}");
+            assert_ne!(me, Identity::nobody());
+        }
     }
 
     #[test]

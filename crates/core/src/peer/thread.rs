@@ -6,10 +6,11 @@
 //! ```text
 //!   head (C library) ─▶ newest of ours ─▶ … ─▶ oldest of ours ─▶ head
 //! ```
-//! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is ever
-//! *read* from one of ours: which of them are linked, and in which order, is kept in this process ([`Block`]), and
-//! a node is only joined while no robust mutex of the C library is on the list, so that all neighbours are
-//! known. (If the C library adds one of its own afterwards, in front, it is found by walking from the head.)
+//! A node is in shared memory, beside its word, where another process may overwrite it. So no pointer is
+//! ever *read* from one of ours: which of them are linked, and in which order, is kept in this process
+//! ([`Block`]), and a node is only joined while no robust mutex of the C library is on the list, so that all
+//! neighbours are known. (If the C library adds one of its own afterwards, in front, it is found by walking
+//! from the head over its nodes, which are believed as the C library believes them.)
 //!
 //! # Kernel
 //! get_robust_list(2). glibc registers a list for every thread, with the word 32 bytes before the node. musl

@@ -2,8 +2,8 @@
 //!
 //! A lock is taken fastest by whoever has it in its cache: the one that has just let go of it. So that others
 //! get their turn, one that was passed over says so here, and newcomers wait for it: a millisecond at most,
-//! after which they take the word away and go on. It decides nothing: a death or a stray value costs that
-//! millisecond.
+//! after which they take the word away and go on. It decides nothing: a stray value, or the death of the one
+//! that asked before it has woken anybody, costs that millisecond.
 
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 //!
 //! # Kernel
 //! futex(2), between processes (never `FUTEX_PRIVATE_FLAG`): `FUTEX_WAIT_BITSET` with an absolute deadline of
-//! the monotonic clock, and `FUTEX_WAKE`; futex_waitv(2) (Linux 5.16) to wait for several words, and without
-//! it short sleeps on each in turn.
+//! the monotonic clock, and `FUTEX_WAKE`; futex_waitv(2) (Linux 5.16) to wait for several words, and where it
+//! is missing or forbidden short sleeps on each in turn.
 
 use super::deadline::Deadline;
 use super::word::{LookWord32, Word32};
@@ -79,8 +79,9 @@ mod real {
         let timeout = until.timespec();
         match futex::waitv(&waits, futex::WaitvFlags::empty(), timeout.as_ref(), futex::ClockId::Monotonic) {
             Err(Errno::TIMEDOUT) => Waited::TimedOut,
-            Err(Errno::NOSYS) => in_turn(words, until),
-            _ => Waited::Look,
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Waited::Look,
+            // `NOSYS` of an older kernel, `PERM` of a filter, `NOMEM`.
+            Err(_) => in_turn(words, until),
         }
     }
 
@@ -92,8 +93,8 @@ mod real {
         wait
     }
 
-    /// Before Linux 5.16: a millisecond on each.
-    fn in_turn(words: &[(&Word32, u32)], until: Deadline) -> Waited {
+    /// Without futex_waitv: a millisecond on each.
+    pub(super) fn in_turn(words: &[(&Word32, u32)], until: Deadline) -> Waited {
         const SLICE: Duration = Duration::from_millis(1);
         for (word, value) in words.iter().cycle() {
             if words
@@ -116,6 +117,24 @@ mod real {
 
 #[cfg(not(any(loom, shuttle)))]
 pub use real::{wait, wait_any, wake};
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn waiting_in_turn_sees_a_change_of_any_and_keeps_its_deadline() {
+        let (one, other) = (Word32::new(0), Word32::new(0));
+        let words = [(&one, 0), (&other, 0)];
+        assert_eq!(real::in_turn(&words, Deadline::now()), Waited::TimedOut);
+        assert_eq!(real::in_turn(&words, Deadline::after(Duration::from_millis(3))), Waited::TimedOut);
+        std::thread::scope(|scope| {
+            scope.spawn(|| other.store(1, crate::peer::Ordering::Release));
+            assert_eq!(real::in_turn(&words, Deadline::never()), Waited::Look);
+        });
+    }
+}
 
 #[cfg(any(loom, shuttle))]
 pub use model::{Bed, wait, wait_any, wake};

@@ -176,7 +176,10 @@ impl Barrier {
             place.who.load(Ordering::Relaxed) == 0
                 && place.who.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
-        match self.places.iter().find(take) {
+        let taken = self.places.iter().find(take);
+        // Where the file was cut all places are free.
+        self.head.check()?;
+        match taken {
             Some(place) => Ok(Member { barrier: self, place }),
             None => match self.find_dead() {
                 Some((_, who)) => Err(BarrierError::Broken { who: Identity::from_number(who) }),
@@ -191,11 +194,14 @@ impl Barrier {
     /// # Errors
     /// [`BarrierError::Fault`].
     pub fn reset(&self) -> Result<bool, BarrierError> {
-        self.head.check()?;
         loop {
+            self.head.check()?;
             let state = self.state();
             if !state.is_broken() {
-                let Some((index, who)) = self.find_dead() else { return Ok(false) };
+                let Some((index, who)) = self.find_dead() else {
+                    self.head.check()?;
+                    return Ok(false);
+                };
                 self.break_at(state, index, who);
                 continue;
             }
@@ -339,8 +345,14 @@ impl Member<'_> {
         self.place.arrived.store(mine.arrival(), Ordering::Release);
         // Of two that arrive at once, at least one sees the other.
         fence(Ordering::SeqCst);
-        let ended = wait_for(&barrier.head.bell, until, || barrier.look(mine), || barrier.ask(mine));
-        ended.unwrap_or_else(|| self.take_back(mine))
+        let ended = wait_for(
+            || barrier.head.check(),
+            &barrier.head.bell,
+            until,
+            || barrier.look(mine),
+            || barrier.ask(mine),
+        );
+        ended?.unwrap_or_else(|| self.take_back(mine))
     }
 
     fn take_back(&self, mine: State) -> Result<Arrival, BarrierError> {

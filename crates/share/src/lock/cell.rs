@@ -9,8 +9,8 @@
 
 use std::marker::PhantomData;
 
-use mapwright_core::Plain;
 use mapwright_core::peer::{Ordering, Placed, Word32, Word64};
+use mapwright_core::{Fault, FaultKind, Plain};
 
 use crate::value;
 
@@ -56,6 +56,20 @@ impl<T: Plain> TwoCopies<T> {
         let other = !self.current.load(Ordering::Relaxed) & 1;
         value::store(self.copy(other), value);
         self.current.store(other, Ordering::Release);
+    }
+
+    /// Stores where the memory is still the shared one, and nothing where it has vanished.
+    ///
+    /// # Panics
+    /// In a forked child.
+    #[inline]
+    pub(super) fn store_checked(&self, value: &T, check: Result<(), Fault>) {
+        match check {
+            Ok(()) => self.store(value),
+            Err(fault) => {
+                assert!(fault.kind() != FaultKind::Gone, "stored in a forked child by its parent's guard");
+            }
+        }
     }
 
     #[inline]

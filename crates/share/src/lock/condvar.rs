@@ -109,7 +109,10 @@ impl Condvar {
         }
         loop {
             wait(&self.head.word, ticket, slice(until));
-            if is_notified() || mutex.repairs() != repairs || mutex.is_abandoned() {
+            let notified = is_notified();
+            // Where the file was cut nobody is ever notified.
+            self.head.check()?;
+            if notified || mutex.repairs() != repairs || mutex.is_abandoned() {
                 return mutex.lock_until(until);
             }
             if until.has_passed() {

@@ -100,7 +100,8 @@ impl Event {
             }
         }
         self.head.bell.ring();
-        Ok(())
+        // Where the file was cut nobody else sees it.
+        Ok(self.head.check()?)
     }
 
     /// Says that it has not happened; returns whether it had.
@@ -109,7 +110,9 @@ impl Event {
     /// [`WaitError::Fault`].
     pub fn reset(&self) -> Result<bool, WaitError> {
         self.head.check()?;
-        Ok(self.head.state.fetch_and(!SET, Ordering::AcqRel) & SET != 0)
+        let was_set = self.head.state.fetch_and(!SET, Ordering::AcqRel) & SET != 0;
+        self.head.check()?;
+        Ok(was_set)
     }
 
     /// Returns whether it has happened.
@@ -145,7 +148,7 @@ impl Event {
         self.head.check()?;
         let first = self.head.state.load(Ordering::Acquire);
         let look = || self.go_through(first).then_some(());
-        wait_for(&self.head.bell, until, look, || None).ok_or(WaitError::TimedOut)
+        wait_for(|| self.head.check(), &self.head.bell, until, look, || None)?.ok_or(WaitError::TimedOut)
     }
 
     /// `first` is the state that this waiter came upon.

@@ -44,6 +44,12 @@ pub(super) struct Head {
 ///   whole. A holder that is killed leaves the value of its last finished `store`; several stores that belong
 ///   together may be half done, which is why its death has to be answered.
 /// - A process that is stopped holds its locks. Deadlines are the remedy.
+/// - A thread that locks what it holds is told [`LockError::Deadlock`] where the lock word bears its thread
+///   id. Where it bears the participant's identity (between pid namespaces, beyond 32 locks that a thread
+///   holds at once, while it holds a robust mutex of the C library's, in ending threads) it waits for itself.
+/// - A guard that is still there when its thread ends (leaked, or kept in a thread-local value) is let go of
+///   as a dead holder's.
+/// - Where somebody cuts the file short, what is loaded by a guard is zeros.
 ///
 /// # Death
 /// | killed | leaves | the next one gets |
@@ -142,7 +148,7 @@ impl<T: Plain> Mutex<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the lock where the last holder died, [`LockError::Poisoned`],
-    /// [`LockError::Deadlock`] where this thread holds it, [`LockError::Fault`].
+    /// [`LockError::Deadlock`] where this thread is known to hold it, [`LockError::Fault`].
     ///
     /// # Kernel
     /// None while nobody else holds it; else futex(2).
@@ -168,8 +174,11 @@ impl<T: Plain> Mutex<T> {
     pub fn lock_until(&self, until: Deadline) -> Locked<'_, T> {
         let at_once = self.head.check().is_ok().then(|| self.word.acquire_at_once(self.taker)).flatten();
         let is_clean = self.head.poison.load(Ordering::Relaxed) == CLEAN;
+        // Where the file was cut every word is free.
+        let is_whole = self.head.check().is_ok();
         let (held, taken) = match at_once {
-            Some(held) => (Some(held), if is_clean { Taken::Clean } else { Taken::Poisoned }),
+            Some(held) if is_clean && is_whole => (Some(held), Taken::Clean),
+            Some(held) => (Some(held), if is_whole { Taken::Poisoned } else { Taken::Fault }),
             None => self.take_slowly(until),
         };
         match (taken, held) {
@@ -190,6 +199,9 @@ impl<T: Plain> Mutex<T> {
             Acquired::Deadlock => return (None, Taken::Deadlock),
         };
         let is_clean = self.head.poison.load(Ordering::Relaxed) == CLEAN;
+        if self.head.check().is_err() {
+            return (Some(held), Taken::Fault);
+        }
         match (is_clean, died) {
             (false, _) => (Some(held), Taken::Poisoned),
             (true, false) => (Some(held), Taken::Clean),
@@ -219,7 +231,10 @@ impl<T: Plain> Mutex<T> {
     pub fn repair_until(&self, until: Deadline, change: impl FnOnce(&mut T)) -> Locked<'_, T> {
         self.head.check()?;
         match self.word.acquire(&*self.oracle, until) {
-            Acquired::Clean(held) | Acquired::Died(held) => Ok(self.recovery(held).repair(change)),
+            Acquired::Clean(held) | Acquired::Died(held) => {
+                self.head.check()?;
+                Ok(self.recovery(held).repair(change))
+            }
             Acquired::TimedOut => Err(LockError::TimedOut),
             Acquired::Deadlock => Err(LockError::Deadlock),
         }
@@ -306,12 +321,13 @@ impl<'a, T: Plain> MutexGuard<'a, T> {
 
     /// Replaces the value, all of it or (if this process is killed meanwhile) nothing.
     ///
+    /// Where somebody has cut the file short nothing is stored; the next attempt to lock says so.
+    ///
     /// # Panics
     /// In a forked child: the lock is its parent's.
     #[inline]
     pub fn store(&mut self, value: T) {
-        assert!(self.mutex.head.check().is_ok(), "stored by a guard whose segment is gone from this process");
-        self.mutex.value.store(&value);
+        self.mutex.value.store_checked(&value, self.mutex.head.check());
     }
 
     /// Changes the value: loads it, calls the function, stores it.

@@ -122,7 +122,8 @@ impl Once {
                 None => None,
             }
         };
-        let called = wait_for(&self.head.ended, until, look, ask).ok_or(WaitError::TimedOut)?;
+        let called =
+            wait_for(|| self.head.check(), &self.head.ended, until, look, ask)?.ok_or(WaitError::TimedOut)?;
         let died = match called {
             Called::Already => return Ok(called),
             Called::Ran => None,

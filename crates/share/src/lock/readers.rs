@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use mapwright_core::Fault;
 use mapwright_core::peer::{
     Bell, Deadline, Identity, Line, Oracle, Ordering, Placed, Shared, Turn, Word32, Word64, fence,
     light_fence,
@@ -125,7 +126,11 @@ impl Readers {
 
     /// Begins to read, waiting for writers. `abandoned` tells of a closed gate whether nobody stands behind
     /// it.
-    pub(super) fn enter_until(&self, until: Deadline, abandoned: impl Fn(u64) -> bool) -> Entry {
+    pub(super) fn enter_until(
+        &self,
+        until: Deadline,
+        abandoned: impl Fn(u64) -> bool,
+    ) -> Result<Entry, Fault> {
         let mine = token(self.oracle.me());
         let mut asked = false;
         let look = || self.enter().then_some(Entry::Reading);
@@ -138,11 +143,11 @@ impl Readers {
             asked |= until != Deadline::now() && self.gate.turn.ask(mine);
             None
         };
-        let entry = wait_for(&self.gate.opened, until, look, ask).unwrap_or(Entry::TimedOut);
+        let entry = wait_for(|| self.gate.check(), &self.gate.opened, until, look, ask);
         if asked {
             self.gate.turn.done(mine);
         }
-        entry
+        Ok(entry?.unwrap_or(Entry::TimedOut))
     }
 
     /// Closes the gate behind those who read now, after letting in one that has waited.
@@ -158,14 +163,21 @@ impl Readers {
     }
 
     /// Waits until nobody reads any more; the gate is closed. `false` at the deadline.
-    pub(super) fn wait_until_gone(&self, until: Deadline) -> bool {
+    ///
+    /// # Errors
+    /// Where the memory is gone, in which nobody reads.
+    pub(super) fn wait_until_gone(&self, until: Deadline) -> Result<bool, Fault> {
         fence(Ordering::SeqCst);
         let seats = usize::try_from(self.gate.seats.load(Ordering::SeqCst)).unwrap_or(usize::MAX);
-        self.slots.iter().enumerate().take(seats).all(|(seat, slot)| {
+        for (seat, slot) in self.slots.iter().enumerate().take(seats) {
             let gone = || (slot.load(Ordering::SeqCst) & COUNT == 0).then_some(());
             let clear = || self.clear_dead(seat, slot);
-            gone().is_some() || wait_for(&self.gate.left, until, gone, clear).is_some()
-        })
+            let check = || self.gate.check();
+            if gone().is_none() && wait_for(check, &self.gate.left, until, gone, clear)?.is_none() {
+                return Ok(false);
+            }
+        }
+        self.gate.check().map(|()| true)
     }
 
     /// Clears a slot whose readers are dead.

@@ -55,7 +55,8 @@ impl<T> RwLockOptions<T> {
 /// # Caveats
 /// - A thread that reads and wants to write, or to read once more while a writer waits, waits for itself.
 ///   (One that writes is told [`LockError::Deadlock`].)
-/// - As for [`Mutex`](crate::Mutex), values are copied in and out.
+/// - As for [`Mutex`](crate::Mutex), values are copied in and out; and as there, [`LockError::Deadlock`] is
+///   not answered where lock words bear identities.
 ///
 /// # Death
 /// | killed | leaves | others get |
@@ -148,7 +149,7 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the right to write where the last writer died, [`LockError::Poisoned`],
-    /// [`LockError::Deadlock`] where this thread writes, [`LockError::Fault`].
+    /// [`LockError::Deadlock`] where this thread is known to write, [`LockError::Fault`].
     ///
     /// # Kernel
     /// None while nobody writes; else futex(2).
@@ -174,7 +175,10 @@ impl<T: Plain> RwLock<T> {
     pub fn read_until(&self, until: Deadline) -> Reading<'_, T> {
         self.readers.gate.check()?;
         if self.readers.enter() {
-            return Ok(ReadGuard { lock: self });
+            // Where the file was cut every gate is open.
+            let guard = ReadGuard { lock: self };
+            self.readers.gate.check()?;
+            return Ok(guard);
         }
         self.read_slowly(until)
     }
@@ -182,7 +186,7 @@ impl<T: Plain> RwLock<T> {
     #[cold]
     fn read_slowly(&self, until: Deadline) -> Reading<'_, T> {
         loop {
-            match self.readers.enter_until(until, |gate| self.is_abandoned(gate)) {
+            match self.readers.enter_until(until, |gate| self.is_abandoned(gate))? {
                 Entry::Reading => return Ok(ReadGuard { lock: self }),
                 Entry::TimedOut => return Err(LockError::TimedOut),
                 Entry::Abandoned => {}
@@ -208,7 +212,7 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the lock where the last writer died, [`LockError::Poisoned`],
-    /// [`LockError::Deadlock`] where this thread writes already, [`LockError::Fault`].
+    /// [`LockError::Deadlock`] where this thread is known to write already, [`LockError::Fault`].
     ///
     /// # Kernel
     /// None while nobody reads or writes; else futex(2).
@@ -243,7 +247,7 @@ impl<T: Plain> RwLock<T> {
         if left == OPEN {
             self.readers.close(until);
         }
-        if !self.readers.wait_until_gone(until) {
+        if !self.readers.wait_until_gone(until)? {
             self.readers.open(left);
             return Err(LockError::TimedOut);
         }
@@ -296,7 +300,7 @@ impl<T: Plain> RwLock<T> {
             // A dead one's: it stays, should this one die too, or have no time.
             _ => {}
         }
-        if !self.readers.wait_until_gone(until) {
+        if !self.readers.wait_until_gone(until)? {
             if left == OPEN {
                 self.readers.open(OPEN);
             }
@@ -391,12 +395,12 @@ impl<'a, T: Plain> WriteGuard<'a, T> {
 
     /// Replaces the value, all of it or (if this process is killed meanwhile) nothing.
     ///
+    /// Where somebody has cut the file short nothing is stored; the next attempt to lock says so.
+    ///
     /// # Panics
     /// In a forked child: the lock is its parent's.
     pub fn store(&mut self, value: T) {
-        let here = self.lock.readers.gate.check().is_ok();
-        assert!(here, "stored by a guard whose segment is gone from this process");
-        self.lock.value.store(&value);
+        self.lock.value.store_checked(&value, self.lock.readers.gate.check());
     }
 
     /// Changes the value: loads it, calls the function, stores it.

@@ -135,6 +135,8 @@ impl Semaphore {
             self.head.turn.give_way(until);
         }
         if let Some(permit) = self.take_free() {
+            // Where the file was cut all words are free.
+            self.head.check()?;
             return Ok(permit);
         }
         self.acquire_slowly(until)
@@ -150,11 +152,11 @@ impl Semaphore {
             asked |= taken.is_none() && until != Deadline::now() && self.head.turn.ask(mine);
             taken
         };
-        let taken = wait_for(&self.head.returned, until, || self.take_free(), ask);
+        let taken = wait_for(|| self.head.check(), &self.head.returned, until, || self.take_free(), ask);
         if asked {
             self.head.turn.done(mine);
         }
-        taken.ok_or(WaitError::TimedOut)
+        taken?.ok_or(WaitError::TimedOut)
     }
 
     /// Returns how many permits there are.

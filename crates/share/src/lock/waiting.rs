@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use mapwright_core::Fault;
 use mapwright_core::peer::{Bell, Deadline, Identity, relax};
 
 /// How long anybody sleeps at once where a death must be noticed.
@@ -27,28 +28,32 @@ pub(super) fn slice(until: Deadline) -> Deadline {
 
 /// Waits until `look` has something, at most until a deadline. `ask` looks for the dead: it is called when
 /// there was nothing to see for a while, or no time to wait at all.
+///
+/// # Errors
+/// What `check` says: memory that vanishes meanwhile looks like zeros, and what is seen there is nothing.
 pub(super) fn wait_for<R>(
+    check: impl Fn() -> Result<(), Fault>,
     bell: &Bell,
     until: Deadline,
     mut look: impl FnMut() -> Option<R>,
     mut ask: impl FnMut() -> Option<R>,
-) -> Option<R> {
+) -> Result<Option<R>, Fault> {
     if until == Deadline::now() {
-        return look().or_else(ask);
+        let seen = look().or_else(ask);
+        return check().map(|()| seen);
     }
     for _ in 0..looks() {
         if let Some(seen) = look() {
-            return Some(seen);
+            return check().map(|()| Some(seen));
         }
         relax();
     }
     loop {
         let ticket = bell.listen();
-        if let Some(seen) = look().or_else(&mut ask) {
-            return Some(seen);
-        }
-        if until.has_passed() {
-            return None;
+        let seen = look().or_else(&mut ask);
+        check()?;
+        if seen.is_some() || until.has_passed() {
+            return Ok(seen);
         }
         bell.sleep(ticket, slice(until));
     }

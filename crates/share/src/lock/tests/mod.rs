@@ -2,6 +2,7 @@
 
 mod barrier;
 mod condvar;
+mod cut;
 mod event;
 mod mutex;
 mod once;

@@ -23,7 +23,8 @@ fn what_is_stored_is_loaded_by_the_next_holder() {
         let (one, other) = (attach(&ground), attach(&ground));
         let mut guard = one.lock().unwrap();
         guard.store([7, 7]);
-        assert!(matches!(other.try_lock(), Err(LockError::TimedOut)));
+        // A thread that holds it by another mapping may be told so.
+        assert!(matches!(other.try_lock(), Err(LockError::TimedOut | LockError::Deadlock)));
         assert_eq!(guard.update(|value| std::mem::replace(value, [8, 8])), [7, 7]);
         drop(guard);
         assert_eq!(other.lock().unwrap().load(), [8, 8]);
