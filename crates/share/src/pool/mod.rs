@@ -279,9 +279,8 @@ impl Pool {
         let is_it = chunk.generation.load(Ordering::Relaxed) == parcel.generation()
             && u64::from(seen.generation()) == parcel.generation() & u64::from(u32::MAX)
             && seen.is(State::Sent, self.store.me());
-        let word = if is_it { loan::recall(&self.store, index, seen) } else { None };
-        let word = word.ok_or(RedeemError::Stale)?;
-        Ok(Loan::new(Arc::clone(&self.store), (index, word)))
+        let loan = if is_it { Loan::recall(&self.store, index, seen) } else { None };
+        loan.ok_or(RedeemError::Stale)
     }
 
     /// Frees every chunk that a dead participant had, also those whose messages are still under way; returns

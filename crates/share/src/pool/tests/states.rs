@@ -96,7 +96,9 @@ fn an_unsent_loan_and_one_that_did_not_get_away_come_back() {
     assert_eq!(pool.in_transit(), [parcel]);
     let loan = pool.recall(parcel).unwrap();
     assert_eq!(pool.recall(parcel).unwrap_err(), RedeemError::Stale);
-    drop(loan);
+    let received = pool.receive(loan.send()).unwrap();
+    assert_eq!(received.to_vec().unwrap(), b"once more", "it has its message still");
+    drop(received);
     assert_eq!(pool.free(), 1);
 }
 
