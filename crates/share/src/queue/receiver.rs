@@ -39,6 +39,10 @@ impl<T: Plain> Receiver<T> {
         Ok(Self { ring: ring.clone(), road, place, values: PhantomData })
     }
 
+    pub(super) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     /// Takes the next value out, if there is one.
     ///
     /// # Errors

@@ -81,6 +81,16 @@ pub(super) struct Control {
     pub(super) receivers: Line<Roles>,
 }
 
+impl Control {
+    pub(super) fn items_bell(&self) -> &Bell {
+        &self.items
+    }
+
+    pub(super) fn room_bell(&self) -> &Bell {
+        &self.room
+    }
+}
+
 /// Which roles there are, and what becomes of what the dead held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
