@@ -45,8 +45,8 @@ pub use mapwright_core::peer::{Deadline, Identity};
 pub use mapwright_core::{Error, ErrorKind, Fault, FaultKind, Plain, Result};
 pub use object::{Kind, Object, Parameters, Plan, Site};
 pub use pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
-pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, Receiver, Sender};
-pub use queue::{RecordReceiver, RecordSender, Records, RecordsOptions};
+pub use queue::{Lease, Orphans, Parties, Queue, QueueOptions, QueueReadiness, Receiver, Sender};
+pub use queue::{RecordReceiver, RecordSender, Records, RecordsOptions, RecordsReadiness};
 pub use segment::{
     Attendance, Builder, Directory, ObjectOverview, Overview, Participant, Pruned, Segment, SegmentReader,
     Sharing,

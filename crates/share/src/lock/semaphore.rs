@@ -21,6 +21,7 @@ use super::answers::WaitError;
 use super::waiting::{token, wait_for};
 use crate::figure::Figure;
 use crate::object::{Kind, Object, Plan, Site, room};
+use crate::waiting::Waitable;
 
 const MAX_PERMITS: usize = 1 << 20;
 
@@ -228,6 +229,17 @@ impl Semaphore {
         ];
         figures.extend(holders.into_iter().map(|who| Figure::who("holder", who)));
         Ok(figures)
+    }
+}
+
+/// Ready where a permit can be had, be it a dead one's; another may be faster.
+impl Waitable for Semaphore {
+    fn bell(&self) -> Placed<Bell> {
+        self.head.part(|head| &head.returned)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.head.check().is_err() || self.available() > 0
     }
 }
 

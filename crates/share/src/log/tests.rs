@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::Ground;
-use crate::waiting::wait_any;
+use crate::waiting::{Waitable, wait_any};
 
 fn ground(bytes: usize) -> Ground {
     Ground::new::<Log>(&LogOptions::new(bytes))
@@ -290,6 +290,26 @@ mod deaths {
     #[test]
     fn an_appender_that_dies_at_any_step_leaves_a_record_or_a_hole() {
         at_every_point("log append", prepared, |it, arm| operate(it, 1, arm), |it, _| survives(it, &[1]));
+    }
+
+    #[test]
+    fn a_reader_is_ready_exactly_where_there_is_a_record_behind_the_holes() {
+        at_every_point(
+            "log append to one who asks",
+            prepared,
+            |it, arm| operate(it, 1, arm),
+            |it, point| {
+                let mut reader = it.attach::<Log>().read_from(0);
+                loop {
+                    let is_ready = reader.is_ready();
+                    let next = reader.try_next();
+                    assert_eq!(is_ready, next.is_ok(), "{point}: {next:?}");
+                    if next.is_err() {
+                        break;
+                    }
+                }
+            },
+        );
     }
 
     #[test]

@@ -155,19 +155,19 @@ impl Loan {
     /// Takes back what was just sent; its parcel is worth nothing from now on.
     fn take_back(&self) -> Option<Self> {
         let sent = self.word.to(State::Sent, self.store.me());
-        let word = recall(&self.store, self.index, sent)?;
-        let mut loan = Self::new(Arc::clone(&self.store), (self.index, word));
-        loan.len = self.len;
+        Self::recall(&self.store, self.index, sent)
+    }
+
+    /// Makes a chunk that is in transit a loan of the next generation, with the message that it has.
+    pub(super) fn recall(store: &Arc<Store>, index: usize, sent: Word) -> Option<Self> {
+        let loaned = sent.to_loaned(store.me());
+        let chunk = store.chunk(index).filter(|_| store.exchange(index, sent, loaned))?;
+        let len = usize::try_from(chunk.len.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        store.begin(chunk, loaned);
+        let mut loan = Self::new(Arc::clone(store), (index, loaned));
+        loan.len = len.min(store.chunk_len());
         Some(loan)
     }
-}
-
-/// Makes a chunk that is in transit a loan of the next generation.
-pub(super) fn recall(store: &Store, index: usize, sent: Word) -> Option<Word> {
-    let loaned = sent.to_loaned(store.me());
-    let chunk = store.chunk(index).filter(|_| store.exchange(index, sent, loaned))?;
-    store.begin(chunk, loaned);
-    Some(loaned)
 }
 
 impl Drop for Loan {

@@ -36,7 +36,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mapwright_core::peer::{Bell, Deadline, Line, Ordering, Waited, Word64};
+use mapwright_core::peer::{Bell, Deadline, Line, Ordering, Placed, Waited, Word64};
 use mapwright_core::{Error, ErrorKind, Fault, Result};
 
 pub use self::loan::Loan;
@@ -47,6 +47,7 @@ use self::word::{State, Word};
 use crate::figure::Figure;
 use crate::object::{Kind, Object, Plan, Site, room};
 use crate::spin;
+use crate::waiting::Waitable;
 
 /// Chunks of shared memory that are written in place, handed over, and read in place.
 ///
@@ -279,9 +280,8 @@ impl Pool {
         let is_it = chunk.generation.load(Ordering::Relaxed) == parcel.generation()
             && u64::from(seen.generation()) == parcel.generation() & u64::from(u32::MAX)
             && seen.is(State::Sent, self.store.me());
-        let word = if is_it { loan::recall(&self.store, index, seen) } else { None };
-        let word = word.ok_or(RedeemError::Stale)?;
-        Ok(Loan::new(Arc::clone(&self.store), (index, word)))
+        let loan = if is_it { Loan::recall(&self.store, index, seen) } else { None };
+        loan.ok_or(RedeemError::Stale)
     }
 
     /// Frees every chunk that a dead participant had, also those whose messages are still under way; returns
@@ -311,6 +311,21 @@ impl Pool {
     pub fn free(&self) -> usize {
         let counts = self.store.states();
         counts[State::Free as usize] + counts[State::Spare as usize]
+    }
+}
+
+/// Ready where a chunk can be had, be it a dead one's; another may be faster.
+impl Waitable for Pool {
+    fn bell(&self) -> Placed<Bell> {
+        self.store.bell()
+    }
+
+    fn is_ready(&self) -> bool {
+        let recovers = |transit| self.store.recover(transit) > 0;
+        self.store.check().is_err()
+            || self.free() > 0
+            || recovers(Transit::Keep)
+            || recovers(Transit::TakeBack)
     }
 }
 

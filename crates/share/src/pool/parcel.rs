@@ -110,7 +110,8 @@ impl Received {
     pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         self.check(offset, bytes.len())?;
         read_at(self.store.bytes(self.index), offset, bytes);
-        Ok(())
+        // The memory may have been cut meanwhile.
+        self.check(offset, bytes.len())
     }
 
     /// Copies a value out of the message.
@@ -163,6 +164,7 @@ impl Received {
             read_at(words, self.len & !7, &mut last[..self.len % 8]);
             sum = step(sum, u64::from_ne_bytes(last));
         }
+        self.check(0, self.len)?;
         Ok(sum)
     }
 

@@ -98,6 +98,10 @@ impl Store {
         self.me
     }
 
+    pub(super) fn bell(&self) -> Placed<Bell> {
+        self.freed.part(|line| &**line)
+    }
+
     pub(super) fn freed(&self) -> &Bell {
         &self.freed
     }

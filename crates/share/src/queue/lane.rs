@@ -9,7 +9,7 @@
 use mapwright_core::Plain;
 use mapwright_core::peer::{Ordering, relax};
 
-use super::ring::{Ring, low};
+use super::ring::Ring;
 use crate::value;
 
 /// How often is looked for the next value before anything else is thought of: some ten microseconds.
@@ -69,6 +69,8 @@ impl LaneSender {
 #[derive(Debug)]
 pub(super) struct LaneReceiver {
     position: u64,
+    /// The next value is leased. Nobody can ask meanwhile, unless the lease was leaked.
+    is_leased: bool,
 }
 
 impl LaneReceiver {
@@ -81,24 +83,30 @@ impl LaneReceiver {
         let mut position = line.position.load(Ordering::Acquire);
         let next = position.wrapping_add(1);
         if line.ahead.load(Ordering::Acquire) == next {
-            let tally = line.tally.load(Ordering::Acquire);
-            if low(tally >> 32) != low(next) {
-                let count = (tally & 0xffff_ffff) + 1;
-                line.tally.store(u64::from(low(next)) << 32 | (count & 0xffff_ffff), Ordering::Release);
+            if !line.is_counted(next) {
+                line.count(next);
             }
             if ring.shape.drops {
                 position = next;
                 line.position.store(position, Ordering::Release);
+            } else {
+                line.ahead.store(position, Ordering::Release);
             }
         }
-        Self { position }
+        Self { position, is_leased: false }
     }
 
-    /// Returns the next value, which stays.
+    /// Returns the next value, which stays; none behind one that is held.
     #[inline]
     pub(super) fn peek<T: Plain>(&self, ring: &Ring) -> Option<T> {
         let (word, words) = ring.slot(self.position)?;
-        (word.load(Ordering::Acquire) == self.position.wrapping_add(1)).then(|| value::load(words))
+        let is_there = word.load(Ordering::Acquire) == self.position.wrapping_add(1);
+        (is_there && !self.is_leased).then(|| value::load(words))
+    }
+
+    /// Tells whether a value is held.
+    pub(super) const fn is_leased(&self) -> bool {
+        self.is_leased
     }
 
     /// Looks for the next value a little while; what follows the first line of a long one is fetched
@@ -121,6 +129,7 @@ impl LaneReceiver {
     /// Goes on to the next value without telling the sender.
     #[inline]
     pub(super) const fn advance(&mut self) {
+        self.is_leased = false;
         self.position = self.position.wrapping_add(1);
     }
 
@@ -131,14 +140,16 @@ impl LaneReceiver {
     }
 
     /// Says that the next value is held; tells whether a dead one has held it before.
-    pub(super) fn hold(&self, ring: &Ring) -> bool {
+    pub(super) fn hold(&mut self, ring: &Ring) -> bool {
         let (line, next) = (&ring.control.receiver, self.position.wrapping_add(1));
         line.ahead.store(next, Ordering::Release);
-        !ring.shape.drops && next != 0 && low(line.tally.load(Ordering::Acquire) >> 32) == low(next)
+        self.is_leased = true;
+        !ring.shape.drops && line.is_counted(next)
     }
 
     /// Says that the next value is not held any more.
-    pub(super) fn give_back(&self, ring: &Ring) {
+    pub(super) fn give_back(&mut self, ring: &Ring) {
+        self.is_leased = false;
         ring.control.receiver.ahead.store(self.position, Ordering::Release);
     }
 }

@@ -3,7 +3,8 @@
 //! - [`Queue`]: what is shared; [`Sender`] and [`Receiver`] are the places at it, [`Lease`] a value that is
 //!   held
 //! - `ring` (what lies in memory) → `lane` (one to one) and `slots` (all others): the two ways through it
-//! - `roles` (who sends and receives), `waiting` (until there are items, or room)
+//! - `roles` (who sends and receives), `waiting` (until there are items, or room), `readiness` (the same,
+//!   among other things)
 //!
 //! # What a death leaves
 //! | who dies | when | what the others find |
@@ -24,6 +25,7 @@
 //! up its slot, and so the queue after one round.
 
 mod lane;
+mod readiness;
 mod receiver;
 pub(crate) mod records;
 mod ring;
@@ -41,8 +43,9 @@ use std::marker::PhantomData;
 
 use mapwright_core::{Error, ErrorKind, Plain, Result};
 
+pub use readiness::QueueReadiness;
 pub use receiver::{Lease, Receiver};
-pub use records::{RecordReceiver, RecordSender, Records, RecordsOptions};
+pub use records::{RecordReceiver, RecordSender, Records, RecordsOptions, RecordsReadiness};
 pub use sender::Sender;
 
 use crate::figure::Figure;

@@ -39,6 +39,10 @@ impl<T: Plain> Receiver<T> {
         Ok(Self { ring: ring.clone(), road, place, values: PhantomData })
     }
 
+    pub(super) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     /// Takes the next value out, if there is one.
     ///
     /// # Errors
@@ -47,10 +51,11 @@ impl<T: Plain> Receiver<T> {
     #[inline]
     pub fn try_receive(&mut self) -> Result<T, ReceiveError> {
         self.ring.control.check()?;
-        if let Some(value) = self.take() {
-            return Ok(value);
-        }
-        self.slowly(Self::take)?.ok_or(ReceiveError::Empty)
+        let value = match self.take() {
+            Some(value) => value,
+            None => self.slowly(Self::take)?.ok_or(ReceiveError::Empty)?,
+        };
+        self.whole(value)
     }
 
     /// Takes the next value out, and waits for it.
@@ -74,10 +79,18 @@ impl<T: Plain> Receiver<T> {
         {
             lane.spin(&self.ring);
         }
-        match self.take() {
-            Some(value) => Ok(value),
-            None => self.wait(until, Self::take),
-        }
+        let value = match self.take() {
+            Some(value) => value,
+            None => self.wait(until, Self::take)?,
+        };
+        self.whole(value)
+    }
+
+    /// Returns what was copied out, unless the memory was cut while it was.
+    #[inline]
+    fn whole<R>(&self, copied: R) -> Result<R, ReceiveError> {
+        self.ring.control.check()?;
+        Ok(copied)
     }
 
     /// Takes out what there is, at most so many values, and appends them; returns how many. Wakes senders
@@ -111,6 +124,10 @@ impl<T: Plain> Receiver<T> {
         } else if limit > 0 {
             values.push(self.try_receive()?);
         }
+        if let Err(fault) = self.ring.control.check() {
+            values.truncate(before);
+            return Err(fault.into());
+        }
         Ok(values.len() - before)
     }
 
@@ -125,6 +142,7 @@ impl<T: Plain> Receiver<T> {
             Some(found) => found,
             None => self.slowly(Self::hold)?.ok_or(ReceiveError::Empty)?,
         };
+        let found = self.whole(found)?;
         Ok(Lease::new(self, found))
     }
 
@@ -146,6 +164,7 @@ impl<T: Plain> Receiver<T> {
             Some(found) => found,
             None => self.wait(until, Self::hold)?,
         };
+        let found = self.whole(found)?;
         Ok(Lease::new(self, found))
     }
 
@@ -201,7 +220,10 @@ impl<T: Plain> Receiver<T> {
 
     /// Whether somebody alive holds an item that may come back.
     fn waits_for_others(&self) -> bool {
-        matches!(&self.road, Road::Slots(slots) if slots.has_passed())
+        match &self.road {
+            Road::Lane(lane) => lane.is_leased(),
+            Road::Slots(slots) => slots.has_passed(),
+        }
     }
 
     #[cold]
@@ -249,7 +271,8 @@ impl<T> Drop for Receiver<T> {
 ///
 /// Dropped without [`complete`](Self::complete) it is the next one again. Where its holder dies, the queue's
 /// [`Orphans`](super::Orphans) says what becomes of it. A lease that is leaked (`mem::forget`) is held until
-/// the process ends.
+/// the process ends; in a queue from one to one, which is passed through in order, nothing behind it is
+/// received until then, or until its receiver is dropped.
 #[derive(Debug)]
 #[must_use = "dropped, the value is given back to the queue"]
 pub struct Lease<'a, T: Plain> {

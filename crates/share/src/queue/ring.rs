@@ -3,7 +3,7 @@
 //! ```text
 //!  control   senders, receivers: who they are          each on lines of its own
 //!            sender    position                        one to one: next to send; else a lower bound of it
-//!            receiver  position, ahead, tally          one to one: next to receive, what is leased;
+//!            receiver  position, ahead, tally, counts  one to one: next to receive, what is leased;
 //!                                                      else: all before it is done; where to look first
 //!            items, room: bells
 //!  slots     capacity times │ word │ value … │         whole cache lines; 56 bytes share the word's line
@@ -41,7 +41,30 @@ pub(super) struct Items {
 pub(super) struct Cursor {
     pub(super) position: Word64,
     pub(super) ahead: Word64,
+    /// The position behind the item that was counted last, doubled, and which of the counts holds.
     pub(super) tally: Word64,
+    counts: [Word64; 2],
+}
+
+impl Cursor {
+    /// Tells whether the item before a position has been counted as a dead one's.
+    pub(super) fn is_counted(&self, next: u64) -> bool {
+        next != 0 && self.tally.load(Ordering::Acquire) >> 1 == next & u64::MAX >> 1
+    }
+
+    /// Counts the item before a position: the other count, then position and side in one word, so that
+    /// whoever dies over it has counted it or not.
+    pub(super) fn count(&self, next: u64) {
+        let side = usize::from(self.tally.load(Ordering::Acquire) & 1 == 0);
+        self.counts[side].store(self.counted().wrapping_add(1), Ordering::Release);
+        self.tally.store(next << 1 | u64::from(side == 1), Ordering::Release);
+    }
+
+    /// Returns how many items were counted.
+    pub(super) fn counted(&self) -> u64 {
+        let side = usize::from(self.tally.load(Ordering::Acquire) & 1 == 1);
+        self.counts[side].load(Ordering::Acquire)
+    }
 }
 
 /// The queue's lines.
@@ -56,6 +79,16 @@ pub(super) struct Control {
     pub(super) returns: Line<Items>,
     pub(super) senders: Line<Roles>,
     pub(super) receivers: Line<Roles>,
+}
+
+impl Control {
+    pub(super) fn items_bell(&self) -> &Bell {
+        &self.items
+    }
+
+    pub(super) fn room_bell(&self) -> &Bell {
+        &self.room
+    }
 }
 
 /// Which roles there are, and what becomes of what the dead held.
@@ -294,7 +327,7 @@ impl Ring {
     /// Sums the tallies: holes, and items that were given back or dropped.
     pub(super) fn tallies(&self) -> (u64, u64) {
         if self.shape.is_lane() {
-            return (0, self.control.receiver.tally.load(Ordering::Acquire) & 0xffff_ffff);
+            return (0, self.control.receiver.counted());
         }
         self.tallies.iter().fold((0, 0), |(holes, others), tally| {
             let tally = tally.load(Ordering::Acquire);

@@ -72,8 +72,8 @@ impl Roles {
     /// Tells whether there have been some, and none is left alive.
     ///
     /// A look at one place after the other misses whoever comes to a place that was looked at while another
-    /// leaves one that was not. Two looks that find nobody, and nobody that came or left meanwhile: then there
-    /// was a moment between them without anybody. Who has just come or left is asked about another time.
+    /// leaves one that was not. Two looks that find nobody, and nobody that came or left meanwhile: then
+    /// there was a moment between them without anybody. Where there was a change, the next call asks again.
     pub(super) fn are_gone(&self, oracle: &dyn Oracle) -> bool {
         let before = self.changes.load(Ordering::Acquire);
         let lives = |place: &Word64| {

@@ -41,6 +41,10 @@ impl<T: Plain> Sender<T> {
         Ok(Self { ring: ring.clone(), road, place, values: PhantomData })
     }
 
+    pub(super) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     /// Sends a value if there is room.
     ///
     /// # Errors

@@ -28,21 +28,7 @@ impl SlotSender {
     #[inline]
     pub(super) fn put<T: Plain>(&mut self, ring: &Ring, value: &T) -> bool {
         for _ in 0..ring.steps() {
-            let Some((ahead, mark, seen)) = ring.look(self.at) else { return false };
-            if ahead < 0 {
-                // So it seems, too, to whoever has not sent for half of all laps.
-                let hint = later(self.at, ring.control.sender.position.load(Ordering::Acquire));
-                if hint == self.at {
-                    return false;
-                }
-                self.at = hint;
-                continue;
-            }
-            if ahead > 0 || mark.state != State::Free {
-                let next = ring.after_claimed(self.at, ahead);
-                self.at = later(next, ring.control.sender.position.load(Ordering::Acquire));
-                continue;
-            }
+            let Some((mark, seen)) = self.find_room(ring) else { return false };
             let Some((word, words)) = ring.slot(self.at) else { return false };
             if ring.shape.many_senders {
                 let who = low(u64::from(ring.oracle.me().short()));
@@ -58,6 +44,32 @@ impl SlotSender {
             return true;
         }
         false
+    }
+
+    /// Finds the first free position, and stops there.
+    #[inline]
+    fn find_room(&mut self, ring: &Ring) -> Option<(Mark, u64)> {
+        for _ in 0..ring.steps() {
+            let (ahead, mark, seen) = ring.look(self.at)?;
+            if ahead == 0 && mark.state == State::Free {
+                return Some((mark, seen));
+            }
+            let hint = ring.control.sender.position.load(Ordering::Acquire);
+            if ahead >= 0 {
+                self.at = later(ring.after_claimed(self.at, ahead), hint);
+                continue;
+            }
+            // Full: so it seems, too, to whoever has not sent for half of all laps.
+            if later(self.at, hint) == self.at {
+                return None;
+            }
+            self.at = hint;
+        }
+        None
+    }
+
+    pub(super) fn has_room(&mut self, ring: &Ring) -> bool {
+        self.find_room(ring).is_some()
     }
 
     /// Takes away a dead one's claim that is in the way; tells whether there was one.
@@ -166,6 +178,10 @@ impl SlotReceiver {
         } else {
             ring.control.receiver.position.store(self.floor, Ordering::Release);
         }
+    }
+
+    pub(super) fn has_next(&mut self, ring: &Ring) -> bool {
+        self.find(ring).is_some()
     }
 
     /// Finds the next full position, and stops there.

@@ -4,6 +4,7 @@
 
 mod model;
 mod processes;
+mod readiness;
 pub(in crate::queue) mod rough;
 mod states;
 

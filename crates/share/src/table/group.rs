@@ -6,7 +6,7 @@
 //! does.
 
 use mapwright_core::Plain;
-use mapwright_core::peer::{Deadline, Ordering, Shared, Word64};
+use mapwright_core::peer::{Deadline, Identity, Ordering, Shared, Word64};
 
 use super::bucket::{Bucket, LANES, MANY};
 use super::key::sealed::Key;
@@ -58,17 +58,32 @@ impl<'a> Held<'a> {
     /// Takes a group's claim, and puts right what a dead one left. Waits while somebody has it who lives.
     #[inline]
     pub(super) fn take<K: Key + ?Sized>(store: &'a Store, number: usize) -> Option<Self> {
-        let group: &Group = store.groups.get(number)?;
-        let taken = loop {
-            if let Ok(taken) = group.claim.take(&*store.oracle, store.me, Deadline::never()) {
-                break taken;
+        loop {
+            if let Ok(held) = Self::take_until::<K>(store, number, Deadline::never()) {
+                return held;
             }
+        }
+    }
+
+    /// As [`take`](Self::take), but waits until a deadline at most.
+    ///
+    /// # Errors
+    /// Whoever has it, and lives.
+    #[inline]
+    pub(super) fn take_until<K: Key + ?Sized>(
+        store: &'a Store,
+        number: usize,
+        until: Deadline,
+    ) -> Result<Option<Self>, Identity> {
+        let Some(group): Option<&Group> = store.groups.get(number).map(|line| &**line) else {
+            return Ok(None);
         };
+        let taken = group.claim.take(&*store.oracle, store.me, until)?;
         let held = Self { store, group, number };
         if taken == Taken::AfterDeath {
             held.recount::<K>();
         }
-        Some(held)
+        Ok(Some(held))
     }
 
     /// Looks for a key's entry, or for a slot for it.

@@ -21,6 +21,13 @@ const FIRST: u64 = 1;
 const SECOND: u64 = 2;
 const STATE: u64 = 3;
 
+/// How often an entry is copied anew that is changed again and again.
+const TRIES: u32 = 1000;
+
+/// An entry was changed each time that it was copied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Torn;
+
 /// A slot's words.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot<'a> {
@@ -52,27 +59,31 @@ impl<'a> Slot<'a> {
     }
 
     /// Copies an entry that matches, for whoever has no claim. Waits for nobody; repeats where it was changed
-    /// meanwhile.
+    /// meanwhile, so many times.
+    ///
+    /// # Errors
+    /// It was changed each time.
     #[inline]
     pub(super) fn read<R>(
         &self,
         matches: impl Fn(&[Word64]) -> bool,
         copy: impl Fn(&[Word64], &[Word64]) -> R,
-    ) -> Option<R> {
-        loop {
+    ) -> Result<Option<R>, Torn> {
+        for _ in 0..TRIES {
             let seen = self.sequence.load(Ordering::Acquire);
-            let value = self.value(seen)?;
+            let Some(value) = self.value(seen) else { return Ok(None) };
             // Where the key is just being replaced, the one looked for is not here in any case.
             if !matches(self.key) {
-                return None;
+                return Ok(None);
             }
             let copied = copy(self.key, value);
             fence(Ordering::Acquire);
             if self.sequence.load(Ordering::Relaxed) == seen {
-                return Some(copied);
+                return Ok(Some(copied));
             }
             relax();
         }
+        Err(Torn)
     }
 
     /// Returns the hash of the key of an entry; `None` where there is none. For whoever has the claim.

@@ -1,8 +1,9 @@
 //! A table's words, without its types: finding, exchanging, walking.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use mapwright_core::peer::{Identity, Line, Oracle, Ordering, Placed, Word64};
+use mapwright_core::peer::{Deadline, Identity, Line, Oracle, Ordering, Placed, Word64};
 use mapwright_core::{Fault, Plain, Result};
 
 use super::TableError;
@@ -10,7 +11,7 @@ use super::bucket::Bucket;
 use super::group::{Group, Held, Place};
 use super::key::sealed::Key;
 use super::shape::Shape;
-use super::slot::Slot;
+use super::slot::{Slot, Torn};
 use crate::object::Site;
 use crate::value::load;
 
@@ -52,14 +53,17 @@ impl Store {
         Slot::new(self.slots.get(start..start + words)?, &self.shape)
     }
 
-    /// Copies the value of a key's entry. Loads only, and waits for nobody.
+    /// Copies the value of a key's entry. Loads only, and waits for nobody, as long as it is not changed a
+    /// thousand times running.
     #[inline]
     pub(super) fn get<K: Key + ?Sized, V: Plain>(&self, key: &K) -> Option<V> {
         let probe = self.shape.probe(key.hash(self.shape.seed));
         for index in probe {
             let bucket = Bucket(self.buckets.get(index)?.load(Ordering::Acquire));
             for lane in bucket.with(probe.tag) {
-                let found = self.slot(index, lane)?.read(|words| key.matches(words), |_, value| load(value));
+                let slot = self.slot(index, lane)?;
+                let found =
+                    self.read::<K, _>(slot, index, |words| key.matches(words), |_, value| load(value));
                 if found.is_some() {
                     return found;
                 }
@@ -82,7 +86,11 @@ impl Store {
     ) -> Result<Result<Option<V>, Option<V>>, TableError> {
         self.check()?;
         if key.bytes() > self.shape.max_key {
-            return if new.is_some() { Err(TableError::TooLong) } else { Ok(Ok(None)) };
+            return match (expected, new) {
+                (Expected::Just(Some(_)), _) => Ok(Err(None)),
+                (_, Some(_)) => Err(TableError::TooLong),
+                (_, None) => Ok(Ok(None)),
+            };
         }
         let probe = self.shape.probe(key.hash(self.shape.seed));
         let Some(held) = Held::take::<K>(self, probe.group) else { return Err(TableError::Full) };
@@ -109,7 +117,42 @@ impl Store {
     /// Copies an entry by its place; `None` where there is none, or no such place.
     pub(super) fn entry<K: Key + ?Sized, V: Plain>(&self, bucket: usize, lane: usize) -> Option<(K::Out, V)> {
         let max_key = self.shape.max_key;
-        self.slot(bucket, lane)?.read(|_| true, |key, value| (K::take(key, max_key), load(value)))
+        let copy = |key: &[Word64], value: &[Word64]| (K::take(key, max_key), load(value));
+        self.read::<K, _>(self.slot(bucket, lane)?, bucket, |_| true, copy)
+    }
+
+    /// Copies an entry that matches. Where others change it each time, it keeps them from it for a moment.
+    #[inline]
+    fn read<K: Key + ?Sized, R>(
+        &self,
+        slot: Slot<'_>,
+        bucket: usize,
+        matches: impl Fn(&[Word64]) -> bool,
+        copy: impl Fn(&[Word64], &[Word64]) -> R,
+    ) -> Option<R> {
+        slot.read(&matches, &copy).unwrap_or_else(|Torn| self.read_again::<K, _>(slot, bucket, matches, copy))
+    }
+
+    #[cold]
+    fn read_again<K: Key + ?Sized, R>(
+        &self,
+        slot: Slot<'_>,
+        bucket: usize,
+        matches: impl Fn(&[Word64]) -> bool,
+        copy: impl Fn(&[Word64], &[Word64]) -> R,
+    ) -> Option<R> {
+        // Not for ever: the writer that has the claim may be stopped, and then nothing changes.
+        const MOMENT: Duration = Duration::from_millis(1);
+        let group = bucket / self.shape.buckets.max(1);
+        loop {
+            let held = Held::take_until::<K>(self, group, Deadline::after(MOMENT));
+            match (slot.read(&matches, &copy), held) {
+                (Ok(found), _) => return found,
+                // Whoever writes without a claim runs wild: there is no entry to speak of.
+                (Err(Torn), Ok(_)) => return None,
+                (Err(Torn), Err(_)) => {}
+            }
+        }
     }
 
     /// Counts the entries.

@@ -67,6 +67,18 @@ fn compare_and_update_change_only_what_is_expected() {
 }
 
 #[test]
+fn an_entry_that_is_changed_each_time_it_is_copied_is_given_up() {
+    let table = Ground::new::<Table<u64, Wide>>(&TableOptions::new(1)).attach::<Table<u64, Wide>>();
+    table.insert(&1, &[1; 3]).unwrap();
+    let store = &table.store;
+    let find = |bucket| (0..bucket::LANES).filter_map(move |lane| store.slot(bucket, lane));
+    let slot = (0..store.buckets.len()).flat_map(find).find(|slot| slot.holds(&1u64)).unwrap();
+    let changed_meanwhile = slot.read(|_| table.insert(&1, &[2; 3]).is_ok(), |_, _| ());
+    assert!(changed_meanwhile.is_err());
+    assert!(slot.read(|_| true, |_, _| ()).unwrap().is_some());
+}
+
+#[test]
 fn bytes_are_keys_of_any_length_up_to_the_planned_one() {
     let ground = Ground::new::<Table<[u8], u64>>(&TableOptions::new(200).key_bytes(20));
     let table = ground.attach::<Table<[u8], u64>>();
@@ -76,6 +88,8 @@ fn bytes_are_keys_of_any_length_up_to_the_planned_one() {
     }
     assert_eq!(table.insert(&[0; 21], &1), Err(TableError::TooLong));
     assert_eq!((table.get(&[0; 21]), table.remove(&[0; 21])), (Ok(None), Ok(None)));
+    assert_eq!(table.compare_exchange(&[0; 21], Some(&1), None), Ok(Err(None)));
+    assert_eq!(table.compare_exchange(&[0; 21], None, None), Ok(Ok(())));
     let mut found: Vec<_> = table.iter().unwrap().collect();
     found.sort_by_key(|it| it.1);
     assert_eq!(found, (0..=20).map(|len| (key(len), u64::from(len))).collect::<Vec<_>>());

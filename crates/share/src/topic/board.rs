@@ -147,8 +147,8 @@ impl Board {
 
     /// Tells whether there were publishers, and none is left alive.
     ///
-    /// One look could miss a publisher that comes to a place before it while another leaves one behind it: two
-    /// that find nobody, and no change meanwhile, and there was a moment without any.
+    /// One look could miss a publisher that comes to a place before it while another leaves one behind it:
+    /// two that find nobody, and no change meanwhile, and there was a moment without any.
     pub(super) fn lost_its_publishers(&self) -> bool {
         let before = self.head.changes.load(Ordering::Acquire);
         let lives = |place: &Line<Word64>| {

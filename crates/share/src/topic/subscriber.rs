@@ -104,6 +104,8 @@ impl<T: Plain> Subscriber<T> {
             }
             match self.board.ring.read(self.position) {
                 Found::Message(message) => {
+                    // The memory may have been cut between the slot's word and the message.
+                    self.board.check()?;
                     self.pass();
                     return Ok(message);
                 }

@@ -1,6 +1,7 @@
 //! Semaphores: a permit is always in exactly one place.
 
 use super::*;
+use crate::waiting::wait_any;
 use mapwright_core::peer::points::{Child, End};
 
 fn ground(permits: usize) -> Ground {
@@ -21,6 +22,28 @@ fn there_are_so_many_permits_and_no_more() {
     permits.pop();
     assert_eq!(other.available(), 1);
     assert_eq!(other.try_acquire().unwrap().before(), None);
+}
+
+#[test]
+fn a_permit_can_be_waited_for_among_other_things_also_a_dead_ones() {
+    let ground = ground(1);
+    let semaphore = attach(&ground);
+    assert_eq!(wait_any(&[&semaphore], Deadline::now()).unwrap(), Some(0));
+    let permit = semaphore.acquire().unwrap();
+    assert_eq!(wait_any(&[&semaphore], Deadline::now()).unwrap(), None);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_any(&[&semaphore], soon()));
+        drop(permit);
+        assert_eq!(waiting.join().unwrap().unwrap(), Some(0));
+    });
+    let child = Child::fork(|| {
+        let semaphore = attach(&ground);
+        let _permit = semaphore.acquire().unwrap();
+        die();
+    });
+    assert_eq!(child.wait(), End::Killed(9));
+    assert_eq!(wait_any(&[&semaphore], soon()).unwrap(), Some(0));
+    assert!(semaphore.try_acquire().unwrap().before().is_some());
 }
 
 #[test]

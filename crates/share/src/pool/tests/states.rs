@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use mapwright_core::ErrorKind;
 use mapwright_core::peer::Deadline;
+use mapwright_core::peer::points::{Child, End};
 use proptest::prelude::*;
 
 use crate::pool::{Loan, LoanError, Parcel, Pool, PoolOptions, Published, Received, RedeemError};
 use crate::testing::Ground;
 use crate::topic::{Policy, Start, Topic, TopicOptions};
+use crate::waiting::wait_any;
 use crate::{Kind, Object};
 
 fn ground(chunks: usize) -> Ground {
@@ -96,8 +98,29 @@ fn an_unsent_loan_and_one_that_did_not_get_away_come_back() {
     assert_eq!(pool.in_transit(), [parcel]);
     let loan = pool.recall(parcel).unwrap();
     assert_eq!(pool.recall(parcel).unwrap_err(), RedeemError::Stale);
-    drop(loan);
+    let received = pool.receive(loan.send()).unwrap();
+    assert_eq!(received.to_vec().unwrap(), b"once more", "it has its message still");
+    drop(received);
     assert_eq!(pool.free(), 1);
+}
+
+#[test]
+fn a_chunk_can_be_waited_for_among_other_things() {
+    let ground = ground(1);
+    let pool = ground.attach::<Pool>();
+    assert_eq!(wait_any(&[&pool], Deadline::now()).unwrap(), Some(0));
+    let loan = pool.loan().unwrap();
+    assert_eq!(wait_any(&[&pool], Deadline::now()).unwrap(), None);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait_any(&[&pool], Deadline::after(Duration::from_secs(60))).unwrap());
+        drop(loan);
+        assert_eq!(waiting.join().unwrap(), Some(0));
+    });
+    // What a dead one had can be had, and counts as ready.
+    let child = Child::fork(|| std::mem::forget(ground.attach::<Pool>().loan().unwrap()));
+    assert_eq!(child.wait(), End::Exited(0));
+    assert_eq!(wait_any(&[&pool], Deadline::now()).unwrap(), Some(0));
+    drop(pool.try_loan().unwrap());
 }
 
 #[test]

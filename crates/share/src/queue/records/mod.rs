@@ -15,6 +15,7 @@
 //! | … | in [`receive_with`](RecordReceiver::receive_with)'s function | the record, again |
 //! | … | after | the next record |
 
+mod readiness;
 mod receiver;
 mod ring;
 mod sender;
@@ -27,6 +28,7 @@ mod tests;
 use mapwright_core::peer::Word64;
 use mapwright_core::{Error, ErrorKind, Result};
 
+pub use readiness::RecordsReadiness;
 pub use receiver::RecordReceiver;
 pub use sender::RecordSender;
 

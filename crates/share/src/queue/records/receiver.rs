@@ -25,6 +25,10 @@ impl RecordReceiver {
         Ok(Self { ring: ring.clone(), place, at, counts, buffer: Vec::new() })
     }
 
+    pub(super) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     /// Takes the next record out, if there is one: the buffer holds it, and nothing else, afterwards.
     ///
     /// # Errors

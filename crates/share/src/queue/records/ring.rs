@@ -63,6 +63,16 @@ pub(super) struct Control {
     pub(super) receivers: Line<Roles>,
 }
 
+impl Control {
+    pub(super) fn items_bell(&self) -> &Bell {
+        &self.items
+    }
+
+    pub(super) fn room_bell(&self) -> &Bell {
+        &self.room
+    }
+}
+
 /// What a head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {

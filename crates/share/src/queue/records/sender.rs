@@ -38,6 +38,10 @@ impl RecordSender {
         Ok(sender)
     }
 
+    pub(super) const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
     /// Sends a record if there is room.
     ///
     /// # Errors

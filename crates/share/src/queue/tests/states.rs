@@ -129,6 +129,37 @@ fn a_lease_is_given_back_or_completed() {
 }
 
 #[test]
+fn a_lease_that_is_leaked_is_held_and_its_value_is_not_handed_out_again() {
+    for options in shapes(4) {
+        let queue = Ground::new::<Queue<u64>>(&options).attach::<Queue<u64>>();
+        let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+        sender.send(&1).unwrap();
+        std::mem::forget(receiver.lease().unwrap());
+        assert_eq!(receiver.try_lease().map(|lease| *lease), Err(ReceiveError::Empty), "{options:?}");
+        assert_eq!(receiver.try_receive(), Err(ReceiveError::Empty), "{options:?}");
+        drop(sender);
+        assert_eq!(receiver.try_receive(), Err(ReceiveError::Empty), "it is held: {options:?}");
+    }
+}
+
+#[test]
+fn a_value_is_not_taken_for_one_that_was_held_four_billion_values_before() {
+    let ground = Ground::new::<Queue<u64>>(&QueueOptions::new(4));
+    let queue = ground.attach::<Queue<u64>>();
+    let control = &queue.ring.control;
+    control.receiver.count(1);
+    for line in [&control.sender, &control.receiver] {
+        line.position.store(1 << 32, Ordering::Relaxed);
+    }
+    let (mut sender, mut receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    sender.send(&1).unwrap();
+    assert!(!receiver.lease().unwrap().is_redelivered());
+    control.receiver.count((1 << 32) + 1);
+    assert!(receiver.lease().unwrap().is_redelivered());
+    assert_eq!(figure(&ground, "redelivered"), 2);
+}
+
+#[test]
 fn what_is_given_back_behind_others_comes_before_what_follows() {
     let options = QueueOptions::new(8).receivers(Parties::Many);
     let queue = Ground::new::<Queue<u64>>(&options).attach::<Queue<u64>>();
