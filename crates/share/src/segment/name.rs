@@ -97,8 +97,8 @@ impl Directory {
         Self::owned(path)
     }
 
-    /// Uses this user's own folder, as [`default_of_user`](Self::default_of_user), but makes none: `None` where
-    /// it is missing, and no segment was ever made.
+    /// Uses this user's own folder, as [`default_of_user`](Self::default_of_user), but makes none: `None`
+    /// where it is missing, and no segment was ever made.
     ///
     /// # Errors
     /// As [`default_of_user`](Self::default_of_user).

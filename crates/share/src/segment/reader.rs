@@ -82,8 +82,8 @@ impl SegmentReader {
         Ok(Self { area, path: path.to_owned(), place, contents: Arc::new(contents) })
     }
 
-    /// Tells whether its file still has the name: `false` once it was removed or replaced, after which nothing
-    /// new is to be expected.
+    /// Tells whether its file still has the name: `false` once it was removed or replaced, after which
+    /// nothing new is to be expected.
     #[must_use]
     pub fn is_current(&self) -> bool {
         std::fs::symlink_metadata(&self.path).is_ok_and(|status| (status.dev(), status.ino()) == self.place)
