@@ -291,7 +291,7 @@ fn hidden_files_of_killed_makers_go_when_they_are_old_and_unheld() {
     };
     let [old, young, held] = [1, 2, 3].map(|number| format!(".mapwright-{number:016x}"));
     drop((hide(&old, 7200), hide(&young, 60), hide(".mapwright-other", 7200)));
-    let life = mapwright_core::peer::Life::open(&hide(&held, 7200)).unwrap();
+    let life = mapwright_core::peer::Life::open(hide(&held, 7200)).unwrap();
     assert!(life.claim(0).unwrap());
     let pruned = folder.directory().prune().unwrap();
     assert_eq!(pruned.removed, [old]);
