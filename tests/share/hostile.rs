@@ -340,16 +340,16 @@ fn use_once(segment: &Segment) {
     }
     if let Ok(barrier) = segment.get::<Barrier>("barrier") {
         if let Ok(mut member) = barrier.join() {
-            drop(member.wait_until(soon()));
+            let _broken = member.wait_until(soon());
         }
         let _whole = barrier.reset();
     }
     if let Ok(once) = segment.get::<Once>("once") {
-        drop(once.call_once_until(soon(), |_| ()));
+        let _called = once.call_once_until(soon(), |_| ());
     }
     if let Ok(event) = segment.get::<Event>("event") {
-        drop(event.set());
-        drop(event.wait_until(soon()));
+        let _set = event.set();
+        let _came = event.wait_until(soon());
     }
     let _whoever = segment.participants();
 }
