@@ -10,11 +10,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use mapwright::Map;
-use mapwright::share::untrusted::{Channel, PeerError};
+use mapwright::share::untrusted::{Channel, PeerError, Publisher, Viewer};
 use mapwright::share::{
-    Deadline, Directory, Log, LogOptions, Mutex, Parties, Policy, Pool, PoolOptions, Queue, QueueOptions,
-    RwLock, RwLockOptions, Segment, Semaphore, SemaphoreOptions, Snapshot, SnapshotOptions, Start, Table,
-    TableOptions, Topic, TopicOptions,
+    Barrier, BarrierOptions, Deadline, Directory, Event, EventOptions, Log, LogOptions, Mutex, Once, Parties,
+    Policy, Pool, PoolOptions, Queue, QueueOptions, Records, RecordsOptions, RwLock, RwLockOptions, Segment,
+    Semaphore, SemaphoreOptions, Snapshot, SnapshotOptions, Start, Table, TableOptions, Topic, TopicOptions,
 };
 
 use crate::support::process::{Ended, Parent, Process};
@@ -25,9 +25,16 @@ use crate::support::watchdog::Watch;
 suite!(
     tests: [
         a_peer_that_scribbles_over_its_side_of_a_channel_harms_nobody,
+        a_publisher_that_scribbles_over_its_value_harms_nobody,
         a_process_that_scribbles_over_a_segment_makes_nobody_crash,
     ],
-    roles: [scribble_over_a_channel, scribble_over_a_segment, use_everything],
+    roles: [
+        scribble_over_a_channel,
+        scribble_over_a_value,
+        scribble_over_a_segment,
+        use_everything,
+        look_at_everything,
+    ],
 );
 
 const TIME: Duration = Duration::from_secs(3);
@@ -38,7 +45,7 @@ fn scribble_over_a_channel(parent: &mut Parent) {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
     // A real one first, whose outbox is then found among this process's maps and written by hand.
     let channel = Channel::connect(socket, 4096).unwrap();
-    let outbox = own_outbox();
+    let outbox = own_memory("channel");
     loop {
         for _ in 0..100 {
             let at = random.below(outbox.len() / 8) * 8;
@@ -78,9 +85,10 @@ impl Outbox {
     }
 }
 
-fn own_outbox() -> Outbox {
+fn own_memory(label: &str) -> Outbox {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let line = maps.lines().find(|line| line.contains("/memfd:channel") && line.contains("rw-s")).unwrap();
+    let name = format!("/memfd:{label}");
+    let line = maps.lines().find(|line| line.contains(&name) && line.contains("rw-s")).unwrap();
     let (start, end) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
     let [start, end] = [start, end].map(|number| u64::from_str_radix(number, 16).unwrap());
     let memory = std::fs::File::options().write(true).open("/proc/self/mem").unwrap();
@@ -127,6 +135,53 @@ fn a_peer_that_scribbles_over_its_side_of_a_channel_harms_nobody() {
     println!("{channels} hostile peers, {calls} calls: {received} messages of nonsense, {refused} refusals");
 }
 
+/// Publishes a value, and then anything at all.
+fn scribble_over_a_value(parent: &mut Parent) {
+    let mut random = Random::of_seed(parent.arg(0).parse().unwrap());
+    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut publisher = Publisher::new([1u64; 4]).unwrap();
+    publisher.send(&socket).unwrap();
+    let memory = own_memory("published");
+    loop {
+        let at = random.below(memory.len() / 8) * 8;
+        memory.view().store(at, random.next()).unwrap();
+        // Where the number of the newest is, and where a reader looks by it.
+        memory.view().store(128, u64::try_from(random.below(8)).unwrap()).unwrap();
+        if random.below(4) == 0 {
+            publisher.publish(&[random.next(); 4]);
+        }
+    }
+}
+
+fn a_publisher_that_scribbles_over_its_value_harms_nobody() {
+    let seed = random::seed();
+    let start = Instant::now();
+    let (mut peers, mut read, mut gave_up, mut refused) = (0u32, 0u32, 0u32, 0u32);
+    while start.elapsed() < TIME {
+        let (here, there) = UnixStream::pair().unwrap();
+        let seed = (seed ^ u64::from(peers)).to_string();
+        let stdin = Stdio::from(OwnedFd::from(there));
+        let peer = Process::start_with_stdin(role!(scribble_over_a_value), &[&seed], stdin);
+        peers += 1;
+        let until = Deadline::after(Duration::from_secs(60));
+        match Viewer::<[u64; 4]>::receive_until(&here, until) {
+            Err(_) => refused += 1,
+            Ok(viewer) => {
+                for round in 0..2000 {
+                    let _watch = Watch::with_patience("a look at a hostile value", Duration::from_secs(60));
+                    let _changed = viewer.changed(round % 8, Deadline::after(Duration::from_micros(200)));
+                    match viewer.read().unwrap() {
+                        Some(_) => read += 1,
+                        None => gave_up += 1,
+                    }
+                }
+            }
+        }
+        assert_eq!(peer.kill(), Ended::Signal(9), "the scribbler itself has failed");
+    }
+    println!("{peers} hostile publishers: {read} values, {gave_up} times none, {refused} refusals");
+}
+
 fn make(path: &std::path::Path) -> Segment {
     Segment::builder("one")
         .directory(path)
@@ -140,6 +195,10 @@ fn make(path: &std::path::Path) -> Segment {
         .with::<Snapshot<[u64; 4]>>("snapshot", SnapshotOptions::new([0; 4]))
         .with::<Table<u64, u64>>("table", TableOptions::new(32))
         .with::<Log>("log", LogOptions::new(4096))
+        .with::<Records>("records", RecordsOptions::new(4096))
+        .with::<Barrier>("barrier", BarrierOptions::new(2))
+        .with::<Once>("once", ())
+        .with::<Event>("event", EventOptions::Auto)
         .create()
         .unwrap()
 }
@@ -149,7 +208,12 @@ fn scribble_over_a_segment(parent: &mut Parent) {
     let mut random = Random::of_seed(parent.arg(1).parse().unwrap());
     let map = Map::open_mut(std::path::Path::new(parent.arg(0)).join("one")).unwrap();
     let view = map.view();
-    loop {
+    // The first page is put back again and again: whoever opens it is to come past the checksum.
+    let first: Vec<u64> = (0..512).map(|index| view.load(index * 8).unwrap()).collect();
+    for round in 0u64.. {
+        if round.is_multiple_of(64) {
+            first.iter().enumerate().for_each(|(index, &word)| view.store(index * 8, word).unwrap());
+        }
         let at = random.below(view.len() / 8) * 8;
         let value = match random.below(3) {
             0 => random.next(),
@@ -174,6 +238,32 @@ fn use_everything(parent: &mut Parent) {
     }
     parent.say(rounds);
     // Locks that were scribbled over are nobody's; what holds them must not be waited for at the end either.
+    crate::support::signals::exit_now(0);
+}
+
+/// Opens the segment and looks at it from outside, again and again; answers may be anything.
+fn look_at_everything(parent: &mut Parent) {
+    let directory = Directory::at(parent.arg(0)).unwrap();
+    parent.say("ready");
+    assert_eq!(parent.hear(), "begin");
+    let start = Instant::now();
+    let (mut rounds, mut opened, mut inspected) = (0u64, 0u64, 0u64);
+    while start.elapsed() < TIME {
+        rounds += 1;
+        if let Ok(segment) = directory.open("one") {
+            opened += 1;
+            use_once(&segment);
+        }
+        inspected += u64::from(directory.inspect("one").is_ok());
+        let _named = directory.survey().unwrap();
+        if let Ok(reader) = directory.open_read_only("one") {
+            let _objects = reader.objects().count();
+            drop(reader.raw_snapshot("snapshot").map(|(snapshot, _)| snapshot.read_into(&mut Vec::new())));
+        }
+        let pruned = directory.prune().unwrap();
+        assert!(pruned.removed.is_empty(), "a segment was removed that others hold");
+    }
+    parent.say(format!("{rounds} looks ({opened} opened, {inspected} inspected)"));
     crate::support::signals::exit_now(0);
 }
 
@@ -240,6 +330,27 @@ fn use_once(segment: &Segment) {
             }
         }
     }
+    if let Ok(records) = segment.get::<Records>("records") {
+        if let Ok(mut sender) = records.sender() {
+            let _full = sender.send_until(b"record", soon());
+        }
+        if let Ok(mut receiver) = records.receiver() {
+            let _empty = receiver.receive_into_until(&mut Vec::new(), soon());
+        }
+    }
+    if let Ok(barrier) = segment.get::<Barrier>("barrier") {
+        if let Ok(mut member) = barrier.join() {
+            let _broken = member.wait_until(soon());
+        }
+        let _whole = barrier.reset();
+    }
+    if let Ok(once) = segment.get::<Once>("once") {
+        let _called = once.call_once_until(soon(), |_| ());
+    }
+    if let Ok(event) = segment.get::<Event>("event") {
+        let _set = event.set();
+        let _came = event.wait_until(soon());
+    }
     let _whoever = segment.participants();
 }
 
@@ -249,6 +360,7 @@ fn a_process_that_scribbles_over_a_segment_makes_nobody_crash() {
     let path = folder.path().to_str().unwrap();
     let segment = make(folder.path());
     let mut users: Vec<Process> = (0..2).map(|_| Process::start(role!(use_everything), &[path])).collect();
+    users.push(Process::start(role!(look_at_everything), &[path]));
     for user in &mut users {
         assert_eq!(user.hear(), "ready");
     }

@@ -1,10 +1,11 @@
 //! Segments as lines of text. Pure: `show`, `watch` and `list` print the same lines.
 
-use super::seen::{Seen, Thing, Told, Who};
-use crate::ui::{Align, Ink, Line, Table, flowing, words};
+use super::list::Unreadable;
+use super::seen::{Seen, Thing, Who};
+use crate::ui::{Align, Ink, Line, Table, flowing, words, wrapped};
 
 /// The list of segments.
-pub(super) fn list(segments: &[Seen]) -> Vec<Line> {
+pub(super) fn list(segments: &[Seen], unreadable: &[Unreadable], width: usize) -> Vec<Line> {
     let columns = [
         ("segment", Align::Left),
         ("size", Align::Right),
@@ -34,19 +35,54 @@ pub(super) fn list(segments: &[Seen]) -> Vec<Line> {
             Line::of(Ink::Dim, remark),
         ]);
     }
-    table.lines()
+    let mut lines = if segments.is_empty() { Vec::new() } else { table.lines() };
+    for Unreadable { name, why } in unreadable {
+        lines.push(Line::of(Ink::Strong, name).and(Ink::Bad, "  cannot be opened"));
+        lines.extend(indented(wrapped(Ink::Dim, why, width.saturating_sub(INDENT))));
+    }
+    lines
+}
+
+/// What is below a name stands further to the right.
+const INDENT: usize = 4;
+
+fn indented(lines: impl IntoIterator<Item = Line>) -> impl Iterator<Item = Line> {
+    lines.into_iter().map(|line| line.indented(INDENT))
+}
+
+/// Cuts a text without spaces into lines of a width, behind a comma or semicolon where there is one.
+fn cut(ink: Ink, text: &str, columns: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut rest: Vec<char> = text.chars().collect();
+    while rest.len() > columns.max(1) {
+        let room = &rest[..columns.max(1)];
+        let at =
+            room.iter().rposition(|letter| matches!(letter, ',' | ';' | '/')).map_or(room.len(), |at| at + 1);
+        let tail = rest.split_off(at);
+        lines.push(Line::of(ink, rest.into_iter().collect::<String>()));
+        rest = tail;
+    }
+    lines.push(Line::of(ink, rest.into_iter().collect::<String>()));
+    lines
 }
 
 /// One segment.
 pub(super) fn segment(seen: &Seen, width: usize) -> Vec<Line> {
     let size = words::bytes(seen.bytes);
-    let mut lines = vec![
-        Line::of(Ink::Title, &seen.name)
-            .and(Ink::Dim, format!("  {size} at {}, made {} ago", seen.path, age(seen.age_s))),
-    ];
-    if seen.outdated {
+    let title = Line::of(Ink::Title, &seen.name);
+    let whole =
+        title.clone().and(Ink::Dim, format!("  {size} at {}, made {} ago", seen.path, age(seen.age_s)));
+    let mut lines = if whole.width() <= width {
+        vec![whole]
+    } else {
+        let mut lines = cut(Ink::Title, &seen.name, width);
+        lines.push(Line::of(Ink::Dim, format!("{size}, made {} ago, at", age(seen.age_s))).indented(INDENT));
+        lines.extend(indented(cut(Ink::Dim, &seen.path, width.saturating_sub(INDENT))));
         lines
-            .push(Line::of(Ink::Bad, "from before the machine was started: its locks mean nothing any more"));
+    };
+    if seen.outdated {
+        let why = "from before the machine was started: its locks mean nothing any more";
+        lines.extend(wrapped(Ink::Bad, why, width));
     }
     lines.push(Line::empty());
     lines.extend(participants(&seen.participants, seen.seats));
@@ -87,26 +123,34 @@ fn participants(all: &[Who], seats: usize) -> Vec<Line> {
 }
 
 fn object(thing: &Thing, width: usize) -> Vec<Line> {
-    const INDENT: usize = 4;
+    let columns = width.saturating_sub(INDENT);
     let mut head = Line::of(Ink::Strong, &thing.name).and(Ink::Dim, format!("  {}", thing.kind));
+    let mut lines = Vec::new();
     if !thing.layout.is_empty() {
-        head.push(Ink::Dim, format!(" of {}", thing.layout));
+        let layout = format!(" of {}", thing.layout);
+        if head.width() + layout.chars().count() <= width {
+            head.push(Ink::Dim, layout);
+        } else {
+            head.push(Ink::Dim, " of");
+            lines.extend(indented(cut(Ink::Dim, &thing.layout, columns)));
+        }
     }
-    let mut lines = vec![head];
+    lines.insert(0, head);
     if let Some(why) = &thing.damaged {
-        lines.push(Line::of(Ink::Bad, why).indented(INDENT));
+        lines.extend(indented(wrapped(Ink::Bad, why, columns)));
     }
-    let entries = thing.figures.iter().map(|said| {
-        let value = match &said.value {
-            Told::Number(number) => words::count(*number),
-            Told::Text(text) => text.clone(),
-        };
+    let entries = thing.figures.iter().flat_map(|said| {
         let ink = if said.is_bad { Ink::Bad } else { Ink::Plain };
-        Line::of(Ink::Dim, format!("{} ", said.name)).and(ink, value)
+        let (name, value) = (format!("{} ", said.name), said.value.to_string());
+        if name.chars().count() + value.chars().count() <= columns {
+            vec![Line::of(Ink::Dim, name).and(ink, value)]
+        } else {
+            let mut lines = vec![Line::of(Ink::Dim, name)];
+            lines.extend(wrapped(ink, &value, columns));
+            lines
+        }
     });
-    lines.extend(
-        flowing(entries, "   ", width.saturating_sub(INDENT)).into_iter().map(|line| line.indented(INDENT)),
-    );
+    lines.extend(indented(flowing(entries, "   ", columns)));
     lines
 }
 
@@ -122,7 +166,7 @@ fn age(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::share::seen::Said;
+    use crate::share::seen::{Said, Told};
 
     fn example() -> Seen {
         let who = |id: &str, state| Who {
@@ -147,7 +191,16 @@ mod tests {
                 layout: "u64".to_owned(),
                 bytes: 256,
                 figures: vec![
-                    said("holder", Told::Text("4711 (shop), who died".to_owned()), true),
+                    said(
+                        "holder",
+                        Told::Who {
+                            id: "1.1".to_owned(),
+                            process: Some(4711),
+                            program: Some("shop".to_owned()),
+                            state: "died",
+                        },
+                        true,
+                    ),
                     said("waiters", Told::Number(1234), false),
                 ],
                 damaged: None,
@@ -170,8 +223,34 @@ mod tests {
 
     #[test]
     fn the_list_has_a_line_a_segment() {
-        let text: Vec<String> = list(&[example()]).iter().map(Line::plain).collect();
+        let text: Vec<String> = list(&[example()], &[], 80).iter().map(Line::plain).collect();
         assert_eq!(text.len(), 2);
         assert!(text[1].starts_with("shop") && text[1].contains("60 min"), "{text:?}");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut seen = example();
+        seen.path = format!("/dev/shm/{}/shop", "long".repeat(30));
+        seen.outdated = true;
+        let field = |index: usize| format!("field{index}:u64@{}", index * 8);
+        seen.objects[0].layout = (0..20).map(field).collect::<Vec<_>>().join(",");
+        seen.objects[0].damaged = Some("it is damaged, and there is much to say about it".repeat(3));
+        seen.objects[0].figures[0].value = Told::Text("a word or two ".repeat(20));
+        let why = "cannot open the segment: it was overwritten by somebody ".repeat(4);
+        let unreadable = [Unreadable { name: "odd".to_owned(), why }];
+        for width in [40, 60, 80, 132] {
+            let lines = segment(&seen, width).into_iter().chain(list(&[], &unreadable, width));
+            for line in lines {
+                assert!(line.width() <= width, "{width}: {}", line.plain());
+            }
+        }
+    }
+
+    #[test]
+    fn figures_are_numbers_and_people_in_json() {
+        let json = serde_json::to_value(&example().objects[0].figures).unwrap();
+        assert_eq!((&json[1]["value"], &json[0]["value"]["process"]), (&1234.into(), &4711.into()));
+        assert_eq!((&json[0]["value"]["id"], &json[0]["value"]["state"]), (&"1.1".into(), &"died".into()));
     }
 }

@@ -63,10 +63,28 @@ enum Command {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> {
-    let directory = match &args.dir {
-        Some(path) => Directory::at(path)?,
-        None => Directory::default_of_user()?,
+    run_in_folder(args, screen).map_err(in_words_of_the_command)
+}
+
+fn run_in_folder(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> {
+    let found = match &args.dir {
+        Some(path) => Some(Directory::at(path)?),
+        None => Directory::default_if_there()?,
     };
+    // Looking makes no folder: without one there are no segments.
+    let Some(directory) = found else {
+        let path = Directory::default_path();
+        return match &args.command {
+            Command::List => list::nothing(&path, args.json, screen),
+            Command::Prune { names } if names.is_empty() => prune::nothing(&path, args.json, screen),
+            _ => Err(Failure::new(format!("there are no segments: {} is not there", path.display()))
+                .advice(ELSEWHERE)),
+        };
+    };
+    let has_json = !matches!(args.command, Command::Send(_) | Command::Recv(_));
+    if args.json && !has_json {
+        return Err(Failure::misuse("messages go in and out as they are: there is no --json for them"));
+    }
     match &args.command {
         Command::List => list::run(&directory, args.json, screen),
         Command::Show { name } => show::run(&directory, name, args.json, screen),
@@ -76,4 +94,19 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Outcome, Failure> 
         Command::Snapshot(snapshot) => snapshot::run(&directory, snapshot, args.json, screen),
         Command::Prune { names } => prune::run(&directory, names, args.json, screen),
     }
+}
+
+const ELSEWHERE: &str = "--dir or $MAPWRIGHT_SHARE_DIR chooses another folder";
+
+/// The library advises those who write programs; here the same is said by options.
+fn in_words_of_the_command(failure: Failure) -> Failure {
+    let Failure::Told { misused, what, advice } = failure else { return failure };
+    let what = what
+        .replace("by directory()", "by --dir")
+        .replace("its maker has to come first, or use open_or_create()", ELSEWHERE)
+        .replace(
+            "remove it, or use open_or_create(), which replaces it",
+            "`mapwright share prune` removes it",
+        );
+    Failure::Told { misused, what, advice }
 }

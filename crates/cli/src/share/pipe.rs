@@ -58,8 +58,15 @@ fn kind_of(segment: &Segment, object: &str) -> Option<Kind> {
     segment.objects().find(|(name, _)| *name == object).map(|(_, kind)| kind)
 }
 
+/// A kind with its article.
+fn one(kind: Kind) -> String {
+    let name = kind.to_string();
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {name}")
+}
+
 fn neither(object: &str, kind: Option<Kind>) -> Failure {
-    let what = kind.map_or_else(|| "is not there".to_owned(), |kind| format!("is a {kind}"));
+    let what = kind.map_or_else(|| "is not there".to_owned(), |kind| format!("is {}", one(kind)));
     Failure::new(format!("\"{object}\" {what}; messages of bytes go through records and logs"))
         .advice("`mapwright share show` lists what there is")
 }

@@ -1,5 +1,7 @@
 //! `mapwright share prune`
 
+use std::path::Path;
+
 use mapwright::ErrorKind;
 use mapwright::share::Directory;
 use serde::Serialize;
@@ -21,6 +23,12 @@ struct Skipped {
     why: String,
 }
 
+/// Where there is no folder yet.
+pub(super) fn nothing(folder: &Path, json: bool, screen: &mut Screen) -> Result<Outcome, Failure> {
+    print(folder, &Report { schema: SCHEMA, ..Report::default() }, json, screen)?;
+    Ok(Outcome::Done)
+}
+
 pub(super) fn run(
     directory: &Directory,
     names: &[String],
@@ -28,9 +36,19 @@ pub(super) fn run(
     screen: &mut Screen,
 ) -> Result<Outcome, Failure> {
     let report = if names.is_empty() { all(directory)? } else { some(directory, names) };
-    let failed = !names.is_empty() && report.removed.len() < names.len();
+    print(directory.path(), &report, json, screen)?;
+    // What was asked for by name and is in use was not done; of all, only what is skipped was not.
+    let failed = !report.skipped.is_empty() || (!names.is_empty() && !report.kept.is_empty());
+    Ok(match (failed, names.is_empty() || !report.removed.is_empty()) {
+        (false, _) => Outcome::Done,
+        (true, true) => Outcome::Partly,
+        (true, false) => Outcome::Failed,
+    })
+}
+
+fn print(folder: &Path, report: &Report, json: bool, screen: &mut Screen) -> Result<(), Failure> {
     if json {
-        screen.json(&report)?;
+        screen.json(report)?;
     } else {
         for name in &report.removed {
             screen.line(Line::of(Ink::Good, "removed  ").and(Ink::Plain, name))?;
@@ -38,16 +56,14 @@ pub(super) fn run(
         for name in &report.kept {
             screen.line(Line::of(Ink::Dim, "in use   ").and(Ink::Plain, name))?;
         }
-        if report.removed.is_empty() && report.kept.is_empty() {
-            note(format!("no segments in {}", directory.path().display()));
+        if report.removed.is_empty() && report.kept.is_empty() && report.skipped.is_empty() {
+            note(format!("no segments in {}", folder.display()));
         }
-        report.skipped.iter().for_each(|skipped| complain(&Failure::new(skipped.why.clone())));
+        for Skipped { name, why } in &report.skipped {
+            complain(&Failure::new(format!("skipped {name}: {why}")));
+        }
     }
-    Ok(match (failed, report.removed.is_empty()) {
-        (false, _) => Outcome::Done,
-        (true, false) => Outcome::Partly,
-        (true, true) => Outcome::Failed,
-    })
+    Ok(())
 }
 
 fn all(directory: &Directory) -> Result<Report, Failure> {

@@ -1,11 +1,14 @@
 //! What is seen of a segment: data, to be drawn or printed as JSON.
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mapwright::share::{Attendance, Directory, Figure, Overview, Participant, Value};
+use mapwright::ErrorKind;
+use mapwright::share::{Attendance, Directory, Figure, Kind, Overview, Participant, SegmentReader, Value};
 use serde::Serialize;
 
 use crate::outcome::Failure;
+use crate::ui::words;
 
 /// One segment.
 #[derive(Clone, Debug, Serialize)]
@@ -64,12 +67,39 @@ pub(super) struct Said {
 pub(super) enum Told {
     Number(u64),
     Text(String),
+    Who { id: String, process: Option<u32>, program: Option<String>, state: &'static str },
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => f.write_str(&words::count(*number)),
+            Self::Text(text) => f.write_str(text),
+            Self::Who { id, process, program, state } => {
+                match (process, program) {
+                    (Some(process), Some(program)) => write!(f, "{process} ({program})")?,
+                    _ => f.write_str(id)?,
+                }
+                if *state == "alive" { Ok(()) } else { f.write_str(", who died") }
+            }
+        }
+    }
 }
 
 impl Seen {
     /// Looks at a segment.
     pub(super) fn of(directory: &Directory, name: &str) -> Result<Self, Failure> {
-        Ok(Self::from(directory.inspect(name)?))
+        match directory.inspect(name) {
+            Ok(seen) => Ok(Self::from(seen)),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let failure = Failure::from(error);
+                Err(match directory.open_read_only(name) {
+                    Ok(reader) => failure.advice(what_can_be_read(name, &reader)),
+                    Err(_) => failure,
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// How many take part now.
@@ -81,6 +111,16 @@ impl Seen {
     pub(super) fn died(&self) -> usize {
         self.participants.iter().filter(|who| who.state == "died").count()
     }
+}
+
+/// What is left to those whom somebody lets read only.
+fn what_can_be_read(name: &str, reader: &SegmentReader) -> String {
+    let snapshots = reader.objects().filter(|(_, kind)| *kind == Kind::Snapshot);
+    let snapshots: Vec<&str> = snapshots.map(|(object, _)| object).collect();
+    if snapshots.is_empty() {
+        return "it can be read, but there is no snapshot in it".to_owned();
+    }
+    format!("it can be read: `mapwright share snapshot {name} OBJECT` prints {}", snapshots.join(", "))
 }
 
 impl From<Overview> for Seen {
@@ -119,15 +159,19 @@ impl From<&Participant> for Who {
         let identity = participant.identity;
         Self {
             id: format!("{}.{}", identity.seat(), identity.incarnation()),
-            state: match participant.state {
-                Attendance::Alive => "alive",
-                Attendance::Left => "left",
-                Attendance::Died => "died",
-            },
+            state: state(participant),
             process: participant.process,
             program: participant.program.clone(),
             since_s: seconds_since(participant.since),
         }
+    }
+}
+
+const fn state(participant: &Participant) -> &'static str {
+    match participant.state {
+        Attendance::Alive => "alive",
+        Attendance::Left => "left",
+        Attendance::Died => "died",
     }
 }
 
@@ -141,14 +185,12 @@ fn said(figure: Figure, participants: &[Participant]) -> Said {
         }
         Value::Who(who) => {
             let known = participants.iter().find(|participant| participant.identity == who);
-            let (text, is_bad) = match known {
-                Some(known) if known.state == Attendance::Alive => {
-                    (format!("{} ({})", known.process, known.program), false)
-                }
-                Some(known) => (format!("{} ({}), who died", known.process, known.program), true),
-                None => (format!("{}.{}, who died", who.seat(), who.incarnation()), true),
-            };
-            Said { name, value: Told::Text(text), is_bad }
+            // Who is known no more has left its seat to somebody else.
+            let state = known.map_or("died", state);
+            let id = format!("{}.{}", who.seat(), who.incarnation());
+            let process = known.map(|known| known.process);
+            let program = known.map(|known| known.program.clone());
+            Said { name, value: Told::Who { id, process, program, state }, is_bad: state != "alive" }
         }
         _ => Said { name, value: Told::Text("?".to_owned()), is_bad: false },
     }

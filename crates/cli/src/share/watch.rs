@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Seconds between two looks.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     every: f64,
-    /// Look once, and end.
+    /// Look once, and end. (With --json each look is one line.)
     #[arg(long)]
     once: bool,
 }
@@ -45,7 +45,9 @@ pub(super) fn run(
     loop {
         let seen = Seen::of(directory, &args.name)?;
         if json {
-            screen.json(&Report::of(&seen))?;
+            // One object a line, for those who read on while we write.
+            let line = serde_json::to_string(&Report::of(&seen));
+            screen.line(line.map_err(|error| Failure::output(error.into()))?)?;
         } else {
             if clears {
                 screen.line(Line::from(CLEAR))?;

@@ -98,6 +98,56 @@ fn snapshots_are_printed_by_the_layout_of_their_type_and_set_where_they_are_byte
 }
 
 #[test]
+fn what_cannot_be_opened_is_listed_and_skipped() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("odd"), "no segment").unwrap();
+    drop(make(&folder, "old"));
+    let list = share(&folder, &["list"]).ended(0);
+    assert!(list.out.contains("odd  cannot be opened") && list.out.contains("old"), "{}", list.out);
+    let json = share(&folder, &["list", "--json"]).ended(0).json();
+    assert_eq!(
+        (&json["unreadable"][0]["name"], &json["segments"][0]["name"]),
+        (&"odd".into(), &"old".into())
+    );
+    let pruned = share(&folder, &["prune"]).ended(3);
+    assert!(pruned.out.contains("removed  old") && pruned.err.contains("skipped odd"), "{}", pruned.err);
+    share(&folder, &["prune"]).ended(3);
+    std::fs::remove_file(folder.path().join("odd")).unwrap();
+    share(&folder, &["prune"]).ended(0);
+}
+
+#[test]
+fn looking_makes_no_folder_and_advice_is_given_in_options() {
+    let folder = Folder::new();
+    let missing = folder.path().join("none");
+    let run = |arguments: &[&str]| {
+        finish(program().arg("share").args(arguments).env("MAPWRIGHT_SHARE_DIR", &missing))
+    };
+    assert!(run(&["list"]).ended(0).err.contains("no segments in"));
+    run(&["prune"]).ended(0);
+    assert!(run(&["show", "shop"]).ended(1).err.contains("--dir"));
+    assert!(!missing.exists());
+    let none = share(&folder, &["show", "shop"]).ended(1);
+    assert!(none.err.contains("--dir or $MAPWRIGHT_SHARE_DIR") && !none.err.contains("()"), "{}", none.err);
+}
+
+#[test]
+fn each_look_is_one_line_of_json_and_messages_are_none() {
+    let folder = Folder::new();
+    let shop = make(&folder, "shop");
+    let stock = shop.get::<Mutex<u64>>("stock").unwrap();
+    let _guard = stock.lock().unwrap();
+    let watched = share(&folder, &["watch", "shop", "--once", "--json"]).ended(0);
+    assert_eq!(watched.out.trim_end().lines().count(), 1, "{}", watched.out);
+    let objects = &watched.json()["objects"];
+    let figures = objects[0]["figures"].as_array().unwrap();
+    let process = u64::from(std::process::id());
+    assert!(figures.iter().any(|figure| figure["value"]["process"] == process), "{figures:?}");
+    share(&folder, &["send", "shop", "events", "one", "--json"]).ended(2);
+    share(&folder, &["recv", "shop", "events", "--json"]).ended(2);
+}
+
+#[test]
 fn what_is_not_there_is_said_with_what_is() {
     let folder = Folder::new();
     let _shop = make(&folder, "shop");

@@ -76,8 +76,8 @@ impl Directory {
         Ok(names.into_iter().map(|name| name.as_str().to_owned()).filter(is_segment).collect())
     }
 
-    /// Looks at all files of this folder that could be segments, in order: at what they are, or why they cannot
-    /// be opened. What is removed meanwhile is left out.
+    /// Looks at all files of this folder that could be segments, in order: at what they are, or why they
+    /// cannot be opened. What is removed meanwhile is left out.
     ///
     /// # Errors
     /// Where the folder cannot be read.
@@ -137,8 +137,8 @@ impl Directory {
         }
     }
 
-    /// Removes all segments of this folder that nobody holds, and leaves everything else alone. Hidden files of
-    /// makers that were killed (on file systems without unnamed files) go when they are an hour old.
+    /// Removes all segments of this folder that nobody holds, and leaves everything else alone. Hidden files
+    /// of makers that were killed (on file systems without unnamed files) go when they are an hour old.
     ///
     /// # Errors
     /// Where the folder cannot be read.

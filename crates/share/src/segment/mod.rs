@@ -31,7 +31,7 @@ pub use reader::SegmentReader;
 use mapwright_core::peer::{Area, Identity, Oracle, Roster, Seat, SeatState, copy_out};
 use mapwright_core::{Error, ErrorKind, Fault, Result};
 
-use crate::object::{Object, Site};
+use crate::object::{Kind, Object, Site};
 use header::{Contents, Entry};
 
 /// Shared memory with a name, a catalogue of objects, and a seat for this process.
@@ -144,7 +144,7 @@ impl Segment {
     }
 
     /// Returns the names and kinds of the objects.
-    pub fn objects(&self) -> impl Iterator<Item = (&str, crate::Kind)> {
+    pub fn objects(&self) -> impl Iterator<Item = (&str, Kind)> {
         self.inner.contents.entries.iter().map(|entry| (entry.name.as_str(), entry.kind))
     }
 
@@ -227,13 +227,20 @@ fn entry<'a>(entries: &'a [Entry], name: &str, segment: &str) -> Result<&'a Entr
 fn demand<O: Object>(entry: &Entry, segment: &str) -> Result<()> {
     let (name, kind, layout) = (&entry.name, entry.kind, &entry.layout);
     let why = if kind != O::KIND {
-        format!("\"{name}\" is a {kind}, and a {} was asked for", O::KIND)
+        format!("\"{name}\" is {}, and {} was asked for", one(kind), one(O::KIND))
     } else if *layout != O::layout() {
         format!("the {kind} \"{name}\" holds {layout}, and this program expects {}", O::layout())
     } else {
         return Ok(());
     };
     Err(Error::new(ErrorKind::TypeMismatch, "use the segment", segment, why))
+}
+
+/// A kind with its article.
+fn one(kind: Kind) -> String {
+    let name = kind.to_string();
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {name}")
 }
 
 /// A segment for messages: its path, or its label.

@@ -83,11 +83,10 @@ impl Directory {
     /// `PermissionDenied` where somebody else could put something into it: it belongs to another user, is a
     /// link, or others may write it.
     pub fn default_of_user() -> Result<Self> {
-        if let Some(path) = std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) {
-            return Self::at(path);
+        if is_chosen() {
+            return Self::at(Self::default_path());
         }
-        let user = rustix::process::geteuid().as_raw();
-        let path = ground().join(format!("mapwright-{user}"));
+        let path = Self::default_path();
         match std::fs::DirBuilder::new().mode(0o700).create(&path) {
             Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(Error::os("make the folder", quoted(&path), cause)
@@ -95,6 +94,35 @@ impl Directory {
             }
             _ => {}
         }
+        Self::owned(path)
+    }
+
+    /// Uses this user's own folder, as [`default_of_user`](Self::default_of_user), but makes none: `None`
+    /// where it is missing, and no segment was ever made.
+    ///
+    /// # Errors
+    /// As [`default_of_user`](Self::default_of_user).
+    pub fn default_if_there() -> Result<Option<Self>> {
+        let path = Self::default_path();
+        match std::fs::symlink_metadata(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ if is_chosen() => Self::at(path).map(Some),
+            _ => Self::owned(path).map(Some),
+        }
+    }
+
+    /// Returns where this user's own folder is, or would be.
+    #[must_use]
+    pub fn default_path() -> PathBuf {
+        match std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) {
+            Some(path) => path.into(),
+            None => ground().join(format!("mapwright-{}", rustix::process::geteuid().as_raw())),
+        }
+    }
+
+    /// Uses a folder into which nobody else could have put anything.
+    fn owned(path: PathBuf) -> Result<Self> {
+        let user = rustix::process::geteuid().as_raw();
         let status = std::fs::symlink_metadata(&path)
             .map_err(|cause| Error::os("use the folder", quoted(&path), cause))?;
         let why = if !status.is_dir() {
@@ -166,6 +194,10 @@ impl Directory {
         names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         Ok(names)
     }
+}
+
+fn is_chosen() -> bool {
+    std::env::var_os(DIRECTORY_VARIABLE).is_some_and(|path| !path.is_empty())
 }
 
 fn ground() -> PathBuf {

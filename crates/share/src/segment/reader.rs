@@ -11,7 +11,7 @@ use mapwright_core::{Error, ErrorKind, MapOptions, ReadOnly, Result};
 use super::attach::{damaged, is_outdated, read, refuse_what_is_in_the_way};
 use super::header::{Contents, Entry};
 use super::name::{Directory, LONGEST, Name, quoted};
-use super::{demand, entry};
+use super::{demand, entry, one};
 use crate::object::{Object, Site};
 use crate::snapshot::SnapshotBytes;
 use crate::untrusted::memory::demand_whole;
@@ -82,8 +82,8 @@ impl SegmentReader {
         Ok(Self { area, path: path.to_owned(), place, contents: Arc::new(contents) })
     }
 
-    /// Tells whether its file still has the name: `false` once it was removed or replaced, after which nothing
-    /// new is to be expected.
+    /// Tells whether its file still has the name: `false` once it was removed or replaced, after which
+    /// nothing new is to be expected.
     #[must_use]
     pub fn is_current(&self) -> bool {
         std::fs::symlink_metadata(&self.path).is_ok_and(|status| (status.dev(), status.ino()) == self.place)
@@ -114,7 +114,7 @@ impl SegmentReader {
         let target = quoted(&self.path);
         let entry = entry(&self.contents.entries, name, &target)?;
         if entry.kind != SnapshotBytes::KIND {
-            let why = format!("\"{name}\" is a {}, and a snapshot was asked for", entry.kind);
+            let why = format!("\"{name}\" is {}, and a snapshot was asked for", one(entry.kind));
             return Err(Error::new(ErrorKind::TypeMismatch, "use the segment", target, why));
         }
         Ok((SnapshotBytes::attach(&self.site(entry)?)?, entry.layout.clone()))

@@ -12,8 +12,8 @@
 //! depends on what the other side writes. A peer can spoil its own messages. It cannot crash us, make us
 //! touch other memory, or keep a call that does not block; calls with a deadline come back by it.
 //!
-//! How much memory a peer can make us take is limited by us, and all of it has to be there and sealed, so that
-//! no page can be missing when we look. A silent peer holds no call that has a deadline.
+//! How much memory a peer can make us take is limited by us, and all of it has to be there and sealed, so
+//! that no page can be missing when we look. A silent peer holds no call that has a deadline.
 //!
 //! There are no locks here, and no owners' names: what the other side could forge is not stored where it can
 //! write. Its death shows as the end of the socket through which the memory was exchanged.

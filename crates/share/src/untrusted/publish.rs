@@ -121,8 +121,8 @@ impl<T: Plain> Publisher<T> {
         self.head.published.store(self.published, Ordering::Release);
     }
 
-    /// Lets the socket's other end read. The socket is kept, so that the other end sees it when this publisher
-    /// is dropped or its process dies.
+    /// Lets the socket's other end read. The socket is kept, so that the other end sees it when this
+    /// publisher is dropped or its process dies.
     ///
     /// # Errors
     /// Where it is gone, or takes nothing for 10 s.

@@ -164,9 +164,26 @@ fn an_anonymous_segment_goes_through_a_socket() {
     made.send(&here).unwrap();
     let received = Segment::receive(&there).unwrap();
     assert_ne!(received.me(), made.me());
+    assert_eq!(received.quoted(), made.quoted(), "the label goes with it");
     assert_eq!(received.get::<Cell>("cell").unwrap().0.load(Ordering::Relaxed), 5);
     drop(here);
     assert!(Segment::receive(&there).unwrap_err().to_string().contains("closed"));
+}
+
+#[test]
+fn a_received_segment_with_holes_is_refused() {
+    use std::os::unix::fs::FileExt;
+    let made = Segment::anonymous("whole").with::<Cell>("cell", 5).create().unwrap();
+    let len = made.inner.contents.len();
+    let mut first = vec![0; 4096];
+    made.inner.file.read_exact_at(&mut first, 0).unwrap();
+    let sparse = mapwright_core::MemFile::new("sparse", len).unwrap();
+    sparse.file().write_all_at(&first, 0).unwrap();
+    sparse.seal(mapwright_core::Seals::SHRINK).unwrap();
+    let error = Segment::from_descriptor(sparse.file().try_clone().unwrap().into()).unwrap_err();
+    assert!(error.to_string().contains("of which only 4096 are there"), "{error}");
+    sparse.file().write_all_at(&vec![0; len - 4096], 4096).unwrap();
+    Segment::from_descriptor(sparse.file().try_clone().unwrap().into()).unwrap();
 }
 
 #[test]
@@ -275,7 +292,7 @@ fn hidden_files_of_killed_makers_go_when_they_are_old_and_unheld() {
     };
     let [old, young, held] = [1, 2, 3].map(|number| format!(".mapwright-{number:016x}"));
     drop((hide(&old, 7200), hide(&young, 60), hide(".mapwright-other", 7200)));
-    let life = mapwright_core::peer::Life::open(&hide(&held, 7200)).unwrap();
+    let life = mapwright_core::peer::Life::open(hide(&held, 7200)).unwrap();
     assert!(life.claim(0).unwrap());
     let pruned = folder.directory().prune().unwrap();
     assert_eq!(pruned.removed, [old]);

@@ -173,6 +173,12 @@ fn another_users_segment_is_refused_unless_it_is_shared() {
     let shared = |group| folder.builder("theirs").sharing(super::Sharing::Group(group)).open_or_create();
     shared(54321).unwrap();
     assert_eq!(shared(54320).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    // One with holes is not even looked at: there may be no memory for them.
+    let file = std::fs::File::options().write(true).open(folder.file("theirs")).unwrap();
+    folder.directory().open_read_only("theirs").unwrap();
+    file.set_len(1 << 40).unwrap();
+    let error = folder.directory().open_read_only("theirs").unwrap_err();
+    assert!(error.to_string().contains("are there"), "{error}");
 }
 
 #[test]
