@@ -3,7 +3,8 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- SUITE [--json] [--row NAME]`
 //!
 //! Suites are modules of [`suite`], one file a row; the machinery is [`harness`]; what several rows need of
-//! the rivals is [`rival`], and of Mapwright [`ours`]. Deliberately absent: any switch that makes one peer's life easier than another's.
+//! the rivals is [`rival`], and of Mapwright [`ours`]. Deliberately absent: any switch that makes one peer's
+//! life easier than another's.
 
 mod harness;
 mod ours;

@@ -1,5 +1,5 @@
-//! Segments whose header, catalogue, seats and objects were overwritten: opened or refused, used or refused, and
-//! nobody panics, waits for ever, or reaches other memory.
+//! Segments whose header, catalogue, seats and objects were overwritten: opened or refused, used or refused,
+//! and nobody panics, waits for ever, or reaches other memory.
 
 use std::path::Path;
 use std::sync::OnceLock;

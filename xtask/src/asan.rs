@@ -32,8 +32,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The sanitizer replaces mlock(2) by a call that does nothing: what these tests look for cannot happen.
 const WITHOUT_LOCKS: [&str; 4] = ["--skip", "changes::lock::", "--skip", "locked_pages_are_found"];
 
-/// What is meant to live as long as the process, and so is no leak: sealed maps, and shared memory with a lock in
-/// it whose guard was leaked, on which the kernel's list still stands.
+/// What is meant to live as long as the process, and so is no leak: sealed maps, and shared memory with a
+/// lock in it whose guard was leaked, on which the kernel's list still stands.
 const KEPT_FOR_EVER: &str = "leak:changes::seal\nleak:peer::tests::robust\n";
 
 /// What to run.

@@ -79,8 +79,8 @@ impl Meter {
         self.elapsed += elapsed;
     }
 
-    /// Says that this peer did only so many of the row's operations, because it takes long: its time counts as
-    /// if it had done them all.
+    /// Says that this peer did only so many of the row's operations, because it takes long: its time counts
+    /// as if it had done them all.
     pub(crate) fn did(&mut self, done: u64, of: u64) {
         self.scale = of as f64 / done as f64;
     }

@@ -1,6 +1,7 @@
 //! Mapwright between processes, written as its users would write it.
 //!
-//! Every sample has segments of its own, named files in the sample's folder in shared memory: they vanish with it.
+//! Every sample has segments of its own, named files in the sample's folder in shared memory: they vanish
+//! with it.
 
 mod chunks;
 mod letters;

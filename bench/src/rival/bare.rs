@@ -84,8 +84,8 @@ impl<const SLOTS: usize> Link for Bare<SLOTS> {
     }
 }
 
-/// What a ring of lines can do at best: messages of one line, none of which says anything of itself, announced
-/// and given back many at a time.
+/// What a ring of lines can do at best: messages of one line, none of which says anything of itself,
+/// announced and given back many at a time.
 pub(crate) struct BareLines {
     memory: Rc<Shared>,
     outgoing: Lines,

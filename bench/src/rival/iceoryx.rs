@@ -88,7 +88,8 @@ impl<const BEST: bool> Link for Iceoryx<BEST> {
         while !seen(&self.outgoing) || !seen(&self.incoming) {
             std::thread::yield_now();
         }
-        // What does not fit into a connection is lost until its other end is open, so one message comes first.
+        // What does not fit into a connection is lost until its other end is open, so one message comes
+        // first.
         self.send(self.shape.words, |words| words.fill(0))?;
         self.receive(|_| ())
     }

@@ -351,7 +351,8 @@ impl<const WORDS: usize> Board<WORDS> for Blackboard<WORDS> {
     }
 
     fn read(reader: &mut Self::Reader) -> Result<bool> {
-        // It gives up where its writer is kept from the processor in the midst of a value; one has to ask again.
+        // It gives up where its writer is kept from the processor in the midst of a value; one has to ask
+        // again.
         loop {
             if let Ok(value) = reader.read(0) {
                 return Ok(whole(&value.context("the value was written before")?));

@@ -117,7 +117,8 @@ pub(super) fn of_4_kib(folder: &Folder) -> Result<Row> {
     Ok(row_of_duos(folder, "stream-4KiB", about, unit, DUOS_4K, |_| count, targets))
 }
 
-/// A million messages are what the time is scaled to. It is from the first message until the other side has looked at the last one.
+/// A million messages are what the time is scaled to. It is from the first message until the other side has
+/// looked at the last one.
 fn first<L: Link, N: Lengths>(stage: &mut Stage, meter: &mut Meter) -> Result<()> {
     let mut link: L = open(stage, N::SHAPE)?;
     let start = Instant::now();

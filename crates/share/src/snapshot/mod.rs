@@ -169,13 +169,13 @@ impl<T: Plain> Snapshot<T> {
         self.handle.read(None, || self.look_into(target))
     }
 
-    /// Hands the latest value to a function piece by piece, and returns what became of the start value. The pieces
-    /// are copies that stay in the cache: quicker than [`read_into`](Self::read_into) where a large value is only
-    /// searched, checked or summed up.
+    /// Hands the latest value to a function piece by piece, and returns what became of the start value. The
+    /// pieces are copies that stay in the cache: quicker than [`read_into`](Self::read_into) where a
+    /// large value is only searched, checked or summed up.
     ///
-    /// Where it was lapped, it begins anew with the start value: on such a look the function may have been given
-    /// pieces of different values, and what it made of them is thrown away. All pieces but the last have 4096
-    /// bytes, and they are aligned to 64.
+    /// Where it was lapped, it begins anew with the start value: on such a look the function may have been
+    /// given pieces of different values, and what it made of them is thrown away. All pieces but the last
+    /// have 4096 bytes, and they are aligned to 64.
     ///
     /// # Errors
     /// As [`read`](Self::read).

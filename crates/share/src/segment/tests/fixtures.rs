@@ -1,6 +1,7 @@
 //! Segments that earlier versions wrote: what they hold is found again, or they are refused by name.
 //!
-//! `MAPWRIGHT_WRITE_FIXTURE=1` writes the fixture of the present version anew; that is for a new version only.
+//! `MAPWRIGHT_WRITE_FIXTURE=1` writes the fixture of the present version anew; that is for a new version
+//! only.
 
 use std::path::{Path, PathBuf};
 
