@@ -21,7 +21,7 @@ pub(crate) const END: &str = "vm: failed programs: ";
 const TRUNCATIONS: &str = "300";
 
 /// How many signals fall on processes that share memory: as above.
-const STORM: &str = "150";
+const STORM: &str = "60";
 
 /// Folders that the script mounts something on, or that hold what it uses.
 const FOLDERS: [&str; 9] = ["bin", "dev", "disk", "etc", "modules", "proc", "sys", "tests", "tmp"];
@@ -95,7 +95,7 @@ mod tests {
     fn arguments_reach_the_programs_as_they_were_typed() {
         let script = script(&["it's".to_owned(), "two words".to_owned()]);
         assert!(script.contains(r#""$program" 'it'\''s' 'two words' ||"#), "{script}");
-        assert!(script.contains("MAPWRIGHT_TRUNCATIONS=300\nexport MAPWRIGHT_STORM=150\n"), "{script}");
+        assert!(script.contains("MAPWRIGHT_TRUNCATIONS=300\nexport MAPWRIGHT_STORM=60\n"), "{script}");
         assert!(script.contains("echo \"vm: failed programs: $failed\""), "{script}");
     }
 }
