@@ -17,13 +17,13 @@ use crate::{project, run};
 #[derive(Args)]
 pub(crate) struct Options {
     /// The time for each target
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 6)]
     seconds: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seconds: 10 }
+        Self { seconds: 6 }
     }
 }
 

@@ -48,5 +48,6 @@ fn checker(name: &str, packages: &[&str]) -> Command {
     command.args(packages).args(["--", "loom", "model"]);
     // Millions of orders are run: optimised, but link-time optimisation would only take time.
     command.env("RUSTFLAGS", format!("--cfg {name}")).env("CARGO_PROFILE_RELEASE_LTO", "off");
+    command.env("CARGO_PROFILE_RELEASE_DEBUG", "0").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     command
 }
