@@ -115,8 +115,8 @@ fn bench() -> Result<Outcome> {
 
 /// The tests on other kernels and another processor, two machines at a time: each emulates one processor.
 ///
-/// The oldest kernel lacks most: everything runs on it, and on the aarch64 machine, which has Linux 6.1. What the
-/// newest has besides is core's affair.
+/// The oldest kernel lacks most: everything runs on it, and on the aarch64 machine, which has Linux 6.1. What
+/// the newest has besides is core's affair.
 fn machines() -> Result<Outcome> {
     let on_this_processor = || {
         let oldest = vm::run(&vm::Options::on(Kernel::V5_10, Processor::X86_64));
