@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -15,6 +16,9 @@ use crate::{project, run};
 
 const MIRROR: &str = "http://deb.debian.org";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Held by whoever uses an apt of ours: machines are made ready two at a time, and one release may serve both.
+static IN_USE: Mutex<()> = Mutex::new(());
 
 /// One release of Debian, as seen by an apt of our own.
 pub(crate) struct Debian {
@@ -33,6 +37,7 @@ impl Debian {
             Path::new(KEYRING).exists(),
             "{KEYRING} is missing: install the package debian-archive-keyring"
         );
+        let _ours = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
         let debian = Self { folder: project::target().join("debian").join(name) };
         if !debian.folder.join("up-to-date").exists() {
             debian.write_settings(name)?;
@@ -44,6 +49,7 @@ impl Debian {
     /// The one package that a package depends on whose name begins so: the real one behind a "newest"
     /// package.
     pub(crate) fn dependency(&self, package: &str, beginning: &str) -> Result<String> {
+        let _ours = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
         let listed = run::read(self.apt("apt-cache").args(["depends", "--important", package]))?;
         let mut names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
         let found = names.find(|name| name.starts_with(beginning)).map(str::to_owned);
@@ -52,6 +58,7 @@ impl Debian {
 
     /// Unpacks packages into one folder, unless it holds exactly these versions already.
     pub(crate) fn unpack(&self, packages: &[&str], folder: &Path) -> Result<()> {
+        let _ours = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = match self.versions(packages) {
             // The lists may name a version that the mirror no longer has.
             Err(_) => self.update().and_then(|()| self.versions(packages))?,
