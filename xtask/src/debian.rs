@@ -17,7 +17,8 @@ use crate::{project, run};
 const MIRROR: &str = "http://deb.debian.org";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Held by whoever uses an apt of ours: machines are made ready two at a time, and one release may serve both.
+/// Held by whoever uses an apt of ours: machines are made ready two at a time, and one release may serve
+/// both.
 static IN_USE: Mutex<()> = Mutex::new(());
 
 /// One release of Debian, as seen by an apt of our own.
