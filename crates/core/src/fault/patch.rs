@@ -23,6 +23,7 @@
 use std::os::fd::RawFd;
 
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sys::fork;
 
 /// How many ranges can be patched at once.
 #[cfg(not(loom))]
@@ -198,6 +199,7 @@ pub(crate) fn apply(address: usize, signal: i32) -> bool {
             // up.
             slot.lowest.fetch_min(address, Ordering::Relaxed);
             slot.hits.fetch_add(1, Ordering::Release);
+            fork::upset();
             put_zero_page(address)
         }
     }

@@ -112,6 +112,7 @@ struct Inner {
     patch: Option<Patch>,
     region: ManuallyDrop<Region>,
     epoch: fork::Epoch,
+    calm: fork::Calm,
 }
 
 impl Area<ReadWrite> {
@@ -131,7 +132,7 @@ impl Area<ReadWrite> {
     /// alignment.
     pub fn place<T: Shared>(&self, offset: usize) -> Result<Placed<T>> {
         let start = self.inner.address_of::<T>(offset, 1)?;
-        Ok(Placed { target: start, keep: Keep::Area(Arc::clone(&self.inner)) })
+        Ok(Placed { target: start, calm: self.inner.calm, keep: Keep::Area(Arc::clone(&self.inner)) })
     }
 
     /// Returns `count` structures, one after the other, from an offset on.
@@ -141,7 +142,7 @@ impl Area<ReadWrite> {
     pub fn place_many<T: Shared>(&self, offset: usize, count: usize) -> Result<Placed<[T]>> {
         let start = self.inner.address_of::<T>(offset, count)?;
         let target = NonNull::slice_from_raw_parts(start, count);
-        Ok(Placed { target, keep: Keep::Area(Arc::clone(&self.inner)) })
+        Ok(Placed { target, calm: self.inner.calm, keep: Keep::Area(Arc::clone(&self.inner)) })
     }
 }
 
@@ -160,7 +161,7 @@ impl Area<ReadOnly> {
     /// As [`Area::place`].
     pub fn look<T: Lookable>(&self, offset: usize) -> Result<Placed<T>> {
         let start = self.inner.address_of::<T>(offset, 1)?;
-        Ok(Placed { target: start, keep: Keep::Area(Arc::clone(&self.inner)) })
+        Ok(Placed { target: start, calm: self.inner.calm, keep: Keep::Area(Arc::clone(&self.inner)) })
     }
 
     /// Returns `count` structures, one after the other, from an offset on, to be looked at.
@@ -170,18 +171,18 @@ impl Area<ReadOnly> {
     pub fn look_many<T: Lookable>(&self, offset: usize, count: usize) -> Result<Placed<[T]>> {
         let start = self.inner.address_of::<T>(offset, count)?;
         let target = NonNull::slice_from_raw_parts(start, count);
-        Ok(Placed { target, keep: Keep::Area(Arc::clone(&self.inner)) })
+        Ok(Placed { target, calm: self.inner.calm, keep: Keep::Area(Arc::clone(&self.inner)) })
     }
 }
 
 impl<A: Access> Area<A> {
     fn adopt(map: Map<A>) -> Result<Self> {
-        let name = map.name();
+        let (calm, name) = (fork::Calm::now(), map.name());
         let (region, _lock) = map.into_region_and_lock();
         // A page of a huge page file may be missing even where the file cannot shrink: the pool was empty.
         let lasting = region.unit() == page::size() && stays_whole(&region);
         let patch = if lasting || region.len() == 0 { None } else { Some(watch(&region, &name)?) };
-        let inner = Inner { patch, region: ManuallyDrop::new(region), epoch: fork::epoch() };
+        let inner = Inner { patch, region: ManuallyDrop::new(region), epoch: fork::epoch(), calm };
         Ok(Self { inner: Arc::new(inner), access: PhantomData })
     }
 
@@ -209,13 +210,12 @@ impl<A: Access> Area<A> {
 }
 
 impl Inner {
-    #[inline]
+    #[cold]
     fn check(&self) -> Result<(), Fault> {
         let whole = self.patch.as_ref().is_none_or(|patch| patch.hits() == 0);
         if whole && self.epoch.is_here() { Ok(()) } else { Err(self.fault()) }
     }
 
-    #[cold]
     fn fault(&self) -> Fault {
         let lowest = self.patch.as_ref().and_then(Patch::lowest);
         match lowest {
@@ -315,6 +315,8 @@ fn watch(region: &Region, name: &str) -> Result<Patch> {
 // Invariant: `target` is valid for `keep`'s life, aligned, and only ever reached through atomics.
 pub struct Placed<T: ?Sized> {
     target: NonNull<T>,
+    /// Here and not behind `keep`: every operation asks.
+    calm: fork::Calm,
     keep: Keep,
 }
 
@@ -359,7 +361,7 @@ unsafe impl<T: ?Sized + Sync> Sync for Placed<T> {}
 
 impl<T: ?Sized> Clone for Placed<T> {
     fn clone(&self) -> Self {
-        Self { target: self.target, keep: self.keep.clone() }
+        Self { target: self.target, calm: self.calm, keep: self.keep.clone() }
     }
 }
 
@@ -384,7 +386,7 @@ impl<T: Shared> Placed<T> {
     pub fn own(value: T) -> Self {
         let owned = Arc::new(value);
         let target = NonNull::from(&*owned);
-        Self { target, keep: Own::keep(&*Arc::clone(&owned), owned) }
+        Self { target, calm: fork::Calm::now(), keep: Own::keep(&*Arc::clone(&owned), owned) }
     }
 }
 
@@ -393,14 +395,14 @@ impl<T: Shared> Placed<[T]> {
     pub fn own_many(values: Vec<T>) -> Self {
         let owned = Arc::new(values);
         let target = NonNull::from(owned.as_slice());
-        Self { target, keep: Own::keep(Arc::clone(&owned).as_slice(), owned) }
+        Self { target, calm: fork::Calm::now(), keep: Own::keep(Arc::clone(&owned).as_slice(), owned) }
     }
 
     /// Returns one of the structures.
     #[must_use]
     pub fn one(&self, index: usize) -> Option<Placed<T>> {
         let target = NonNull::from(self.get(index)?);
-        Some(Placed { target, keep: self.keep.clone() })
+        Some(Placed { target, calm: self.calm, keep: self.keep.clone() })
     }
 }
 
@@ -409,7 +411,7 @@ impl Placed<[Word64]> {
     #[must_use]
     pub fn look(&self) -> Placed<[LookWord64]> {
         let target = NonNull::slice_from_raw_parts(self.target.cast::<LookWord64>(), self.len());
-        Placed { target, keep: self.keep.clone() }
+        Placed { target, calm: self.calm, keep: self.keep.clone() }
     }
 }
 
@@ -418,8 +420,13 @@ impl<T: ?Sized> Placed<T> {
     ///
     /// # Errors
     /// As [`Area::check`].
-    #[inline]
+    #[inline(always)]
     pub fn check(&self) -> Result<(), Fault> {
+        if self.calm.lasts() { Ok(()) } else { self.check_own() }
+    }
+
+    #[cold]
+    fn check_own(&self) -> Result<(), Fault> {
         match &self.keep {
             Keep::Area(inner) => inner.check(),
             Keep::Own { .. } => Ok(()),
@@ -430,7 +437,7 @@ impl<T: ?Sized> Placed<T> {
     #[must_use]
     pub fn part<U: ?Sized>(&self, choose: impl for<'a> FnOnce(&'a T) -> &'a U) -> Placed<U> {
         // The reference lives as long as the borrow of what `keep` keeps: it points into it (or is static).
-        Placed { target: NonNull::from(choose(self)), keep: self.keep.clone() }
+        Placed { target: NonNull::from(choose(self)), calm: self.calm, keep: self.keep.clone() }
     }
 }
 

@@ -36,7 +36,7 @@ use std::time::Duration;
 use super::area::{Placed, Shared};
 use super::deadline::Deadline;
 use super::roster::{Identity, Oracle};
-use super::thread;
+use super::thread::{self, List, Pending, Place};
 use super::turn::Turn;
 use super::wait::{Waited, wait, wake};
 use super::word::{Ordering, Word32, Word64, relax};
@@ -106,7 +106,7 @@ pub enum Acquired<'a> {
 #[must_use = "the lock is let go of at once"]
 pub struct Held<'a> {
     word: &'a RobustWord,
-    /// The epoch, and in bit 0 whether the kernel lets go for this thread. Two words in all: a guard that
+    /// See [`tag`]. Two words in all: a guard that
     /// travels through memory costs more than the lock.
     tag: u64,
     /// The list belongs to the thread.
@@ -117,14 +117,18 @@ pub struct Held<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Taker {
     me: u64,
-    by_kernel: bool,
+    /// In which this is so: not in a child, where the memory is not there any more. No epoch at all where
+    /// thread ids mean nothing to the others.
+    epoch: u64,
 }
 
 impl Taker {
     /// Asks an oracle.
     #[must_use]
     pub fn new(oracle: &dyn Oracle) -> Self {
-        Self { me: oracle.me().number(), by_kernel: oracle.knows_thread_ids() }
+        let me = oracle.me();
+        let by_kernel = oracle.knows_thread_ids() && me != Identity::nobody();
+        Self { me: me.number(), epoch: if by_kernel { fork::epoch_number() } else { u64::MAX } }
     }
 }
 
@@ -151,8 +155,8 @@ impl Placed<RobustWord> {
         }
         let taking = Taking { oracle, me, knows_thread_ids: oracle.knows_thread_ids(), until };
         if taking.knows_thread_ids
-            && let Some(Some(acquired)) =
-                thread::with(|thread, block| word.acquire_by_kernel(thread, block, &taking))
+            && let Some(list) = List::find()
+            && let Some(acquired) = word.acquire_by_kernel(list, &taking)
         {
             return acquired;
         }
@@ -160,28 +164,13 @@ impl Placed<RobustWord> {
         word.acquired(false, died, me)
     }
 
-    /// Takes the word if it is free and this thread's list can be joined. What is answered by `None`,
-    /// [`acquire`](Self::acquire) finds out.
+    /// Takes the word if it is free, this thread's list can be joined, and this is not a child of the process
+    /// that asked the oracle. What is answered by `None`, [`acquire`](Self::acquire) finds out.
     #[inline(always)]
     pub fn acquire_at_once(&self, taker: Taker) -> Option<Held<'_>> {
-        if !taker.by_kernel {
-            return None;
-        }
         let word: &RobustWord = self;
-        thread::with(|thread, block| {
-            if word.turn.is_asked() {
-                return None;
-            }
-            let pending = thread.begin(block, word)?;
-            let first = word.word.compare_exchange(0, thread.id(), Ordering::Acquire, Ordering::Relaxed);
-            if first.is_err() {
-                return None;
-            }
-            thread.link(block, word);
-            drop(pending);
-            Some(word.held(thread.epoch(), true, taker.me))
-        })
-        .flatten()
+        let tag = word.take_at_once(taker);
+        (tag != 0).then_some(Held { word, tag, _not_send: PhantomData })
     }
 
     /// Returns whether anybody holds it, and who took it last.
@@ -200,18 +189,43 @@ impl Placed<RobustWord> {
 }
 
 impl RobustWord {
+    /// Returns the tag of what is held, or 0. Called, and never inlined: a thread's own values are reached
+    /// faster from within this crate, and what is returned in a register does not go through memory.
+    ///
+    /// Every store costs here: the next exchange waits for it.
+    #[inline(never)]
+    fn take_at_once(&self, taker: Taker) -> u64 {
+        // What is rare is called last, so that nothing has to be kept on the stack for it.
+        let Some(list) = List::of(taker.epoch) else { return self.take_at_first(taker) };
+        if self.turn.is_asked() {
+            return 0;
+        }
+        let Some((pending, place)) = list.begin(self) else { return 0 };
+        if self.word.compare_exchange(0, list.id(), Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return 0;
+        }
+        list.link(self, place);
+        pending.leave();
+        if self.holder.load(Ordering::Relaxed) != taker.me {
+            self.holder.store(taker.me, Ordering::Relaxed);
+        }
+        tag(list.epoch(), true)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_at_first(&self, taker: Taker) -> u64 {
+        let is_new = List::find().is_some_and(|list| list.epoch() == taker.epoch);
+        if is_new { self.take_at_once(taker) } else { 0 }
+    }
+
     /// `None` where the thread's list cannot be joined now.
     #[inline]
-    fn acquire_by_kernel(
-        &self,
-        thread: &thread::Thread,
-        block: &thread::Block,
-        taking: &Taking<'_>,
-    ) -> Option<Acquired<'_>> {
-        let mut joining = Joining { thread, block, pending: Some(thread.begin(block, self)?) };
-        let mine = thread.id();
+    fn acquire_by_kernel(&self, list: List, taking: &Taking<'_>) -> Option<Acquired<'_>> {
+        let mut joining = Joining { list, begun: Some(list.begin(self)?) };
+        let mine = list.id();
         // By whatever mapping it was taken.
-        if self.word.load(Ordering::Relaxed) & HOLDER == mine && !block.is_empty() {
+        if self.word.load(Ordering::Relaxed) & HOLDER == mine && !list.is_empty() {
             return Some(Acquired::Deadlock);
         }
         let died = match self.take(mine, taking, Some(&mut joining)) {
@@ -219,8 +233,9 @@ impl RobustWord {
             Err(Untaken::TimedOut) => return Some(Acquired::TimedOut),
             Err(Untaken::CannotJoin) => return None,
         };
-        thread.link(block, self);
-        drop(joining);
+        let (pending, place) = joining.begun?;
+        list.link(self, place);
+        drop(pending);
         Some(self.acquired(true, died, taking.me))
     }
 
@@ -235,8 +250,7 @@ impl RobustWord {
     #[inline]
     fn held(&self, epoch: u64, by_kernel: bool, me: u64) -> Held<'_> {
         self.holder.store(me, Ordering::Relaxed);
-        let tag = epoch << 1 | u64::from(by_kernel);
-        Held { word: self, tag, _not_send: PhantomData }
+        Held { word: self, tag: tag(epoch, by_kernel), _not_send: PhantomData }
     }
 
     /// Makes the word ours; answers whether its last holder died.
@@ -245,7 +259,7 @@ impl RobustWord {
         &self,
         mine: u32,
         taking: &Taking<'_>,
-        mut joining: Option<&mut Joining<'_>>,
+        mut joining: Option<&mut Joining>,
     ) -> Result<bool, Untaken> {
         let until = taking.until;
         // One that may not wait gives nobody the way.
@@ -320,6 +334,50 @@ impl RobustWord {
             && thread::is_gone(thread)
     }
 
+    /// Lets go of what is held by that tag.
+    #[inline(never)]
+    fn release(&self, held: u64) {
+        // Neither in a child, whose parent's the lock is, nor in a thread that is ending, where all that was
+        // on its list has been let go of already.
+        let Some(list) = List::of(held) else { return self.release_by_identity(held) };
+        let pending = list.begin_release(self);
+        if !list.unlink(self) {
+            return self.release_from_within(pending);
+        }
+        if self.word.swap(0, Ordering::Release) & SLEEPERS != 0 {
+            return self.wake_next(pending);
+        }
+        drop(pending);
+    }
+
+    /// The same where something stands in front of it on the list.
+    #[cold]
+    #[inline(never)]
+    fn release_from_within(&self, pending: Pending) {
+        // Looked up anew: what is handed on would lie in memory on the other road, too.
+        if let Some(list) = List::here() {
+            list.unlink_from_within(self);
+            self.let_go();
+        }
+        drop(pending);
+    }
+
+    /// With the kernel still looking: if this thread dies here, it wakes somebody.
+    #[cold]
+    #[inline(never)]
+    fn wake_next(&self, pending: Pending) {
+        wake(&self.word, 1);
+        drop(pending);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_by_identity(&self, held: u64) {
+        if held == tag(fork::Epoch::current(), false) {
+            self.let_go();
+        }
+    }
+
     #[inline]
     fn let_go(&self) {
         if self.word.swap(0, Ordering::Release) & SLEEPERS != 0 {
@@ -380,11 +438,10 @@ struct Taking<'a> {
     until: Deadline,
 }
 
-/// The list that a word is about to join.
-struct Joining<'a> {
-    thread: &'a thread::Thread,
-    block: &'a thread::Block,
-    pending: Option<thread::Pending<'a>>,
+/// The list that a word is about to join, and where.
+struct Joining {
+    list: List,
+    begun: Option<(Pending, Place)>,
 }
 
 /// Why a word was not taken.
@@ -399,12 +456,12 @@ impl Taking<'_> {
         &self,
         short: u32,
         word: &RobustWord,
-        joining: Option<&mut Joining<'_>>,
+        joining: Option<&mut Joining>,
     ) -> Result<bool, Untaken> {
         let Some(joining) = joining else { return Ok(self.oracle.is_short_alive(short)) };
-        joining.pending = None;
+        joining.begun = None;
         let is_alive = self.oracle.is_short_alive(short);
-        joining.pending = Some(joining.thread.begin(joining.block, word).ok_or(Untaken::CannotJoin)?);
+        joining.begun = Some(joining.list.begin(word).ok_or(Untaken::CannotJoin)?);
         Ok(is_alive)
     }
 }
@@ -443,23 +500,17 @@ impl Drop for Sleeper<'_> {
 }
 
 impl Drop for Held<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        // In a child the lock is its parent's.
-        if self.tag >> 1 != fork::Epoch::current() {
-            return;
-        }
-        if self.tag & 1 == 0 {
-            return self.word.let_go();
-        }
-        // Where a thread is ending, all that was on its list has been let go of already.
-        let _done = thread::with(|thread, block| {
-            let pending = thread.begin_release(self.word);
-            thread.unlink(block, self.word);
-            self.word.let_go();
-            drop(pending);
-        });
+        self.word.release(self.tag);
     }
+}
+
+/// What a guard remembers: the epoch, which is never 0 and never reaches bit 63, and in that bit whether the
+/// word bears an identity.
+#[inline(always)]
+const fn tag(epoch: u64, by_kernel: bool) -> u64 {
+    if by_kernel { epoch } else { epoch | 1 << 63 }
 }
 
 #[inline]

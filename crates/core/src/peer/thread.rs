@@ -54,49 +54,52 @@ pub(super) struct Node {
 pub(super) struct Block {
     next: AtomicPtr<Block>,
     in_use: AtomicBool,
-    len: AtomicUsize,
-    held: [AtomicUsize; MAX_HELD],
+    /// Addresses: first one that makes the thread's head a node like the others, so that each word has one
+    /// before it; then those of the words, oldest first; then zeros.
+    held: [AtomicUsize; 1 + MAX_HELD],
 }
+
+/// What a thread has that has not settled: nobody's, and always empty.
+static NONE: Block = Block::new();
 
 static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
 
-/// What a thread knows of itself.
-pub(super) struct Thread {
-    /// The epoch in which all this is true; 0 where the kernel's list is of no use here.
-    ready: Cell<u64>,
+/// What a thread knows of itself; true while the thread has [settled](fork::settled).
+struct Thread {
     /// The epoch in which this thread has looked.
     epoch: Cell<u64>,
     head: Cell<*mut Head>,
     id: Cell<u32>,
-    /// What stands first on the list, unless the C library has put one of its own there.
-    newest: Cell<*mut Node>,
-    block: Cell<Option<&'static Block>>,
+    /// How many words are on the list.
+    len: Cell<usize>,
+    block: Cell<&'static Block>,
 }
 
 thread_local! {
-    static THREAD: Thread = const {
-        Thread {
-            ready: Cell::new(0),
-            epoch: Cell::new(0),
-            head: Cell::new(ptr::null_mut()),
-            id: Cell::new(0),
-            newest: Cell::new(ptr::null_mut()),
-            block: Cell::new(None),
-        }
-    };
+    /// Nothing is to be dropped here, so that using it is a load and no question.
+    static THREAD: Thread = const { Thread::new() };
+    /// Made when the thread's list is first used.
+    static ENDING: Ending = const { Ending };
 }
 
-/// Runs a function with this thread's list; `None` where it has none that a word could join.
-#[inline]
-pub(super) fn with<R>(work: impl FnOnce(&Thread, &'static Block) -> R) -> Option<R> {
-    let run = |thread: &Thread| {
-        if thread.ready.get() != fork::Epoch::current() && !thread.set_up() {
-            return None;
-        }
-        thread.block.get().map(|block| work(thread, block))
-    };
-    // Where the thread is ending, its list is done with.
-    THREAD.try_with(run).ok().flatten()
+/// Dropped when the thread ends.
+struct Ending;
+
+/// This thread's list, copied out once: between two exchanges every load counts.
+#[derive(Clone, Copy)]
+pub(super) struct List {
+    thread: &'static Thread,
+    head: *mut Head,
+    block: &'static Block,
+    epoch: u64,
+}
+
+/// Where a word comes to stand on the list.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    len: usize,
+    older: *mut Node,
+    place: &'static AtomicUsize,
 }
 
 /// Tells whether any thread of this process has a word in a range on its list.
@@ -106,7 +109,8 @@ pub(super) fn has_held_in(range: Range<usize>) -> bool {
     while let Some(block) = unsafe { next.as_ref() } {
         // From the newest to the oldest: entries only move towards the oldest, each before what it was is
         // overwritten, so one that moves meanwhile is met further down.
-        if block.held().iter().rev().any(|word| range.contains(&word.load(Ordering::Acquire))) {
+        let [_head, words @ ..] = &block.held;
+        if words.iter().rev().any(|word| range.contains(&word.load(Ordering::Acquire))) {
             return true;
         }
         next = block.next.load(Ordering::Acquire);
@@ -115,143 +119,228 @@ pub(super) fn has_held_in(range: Range<usize>) -> bool {
 }
 
 impl Thread {
+    const fn new() -> Self {
+        Self {
+            epoch: Cell::new(0),
+            head: Cell::new(ptr::null_mut()),
+            id: Cell::new(0),
+            len: Cell::new(0),
+            block: Cell::new(&NONE),
+        }
+    }
+
     /// Finds out whether there is a list that a word could join.
-    #[cold]
-    fn set_up(&self) -> bool {
+    fn set_up(&self) {
         let epoch = fork::epoch_number();
-        if self.epoch.get() == epoch {
-            return false;
+        if self.epoch.replace(epoch) == epoch {
+            return;
         }
         // A child: its parent's words are not its own.
-        if let Some(block) = self.block.get() {
-            block.len.store(0, Ordering::Release);
+        self.block.get().clear();
+        self.len.set(0);
+        let Some(head) = kernel_list() else { return };
+        // In a thread that is ending nobody would let go of what it holds.
+        if ENDING.try_with(|_ending| ()).is_err() {
+            return;
         }
-        self.epoch.set(epoch);
-        self.ready.set(0);
-        let Some(head) = kernel_list() else { return false };
-        if self.block.get().is_none() {
-            self.block.set(Some(Block::take()));
+        if ptr::eq(self.block.get(), &raw const NONE) {
+            self.block.set(Block::take());
         }
+        let as_word = head.expose_provenance().wrapping_sub(WORD_TO_NODE.unsigned_abs());
+        self.block.get().held[0].store(as_word, Ordering::Relaxed);
         self.id.set(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
         self.head.set(head);
-        self.newest.set(head.cast());
-        self.ready.set(epoch);
-        true
+        fork::settle(epoch);
+    }
+
+    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk
+    /// over nodes that others may have overwritten while this process lives on.
+    fn end(&self) {
+        if let Some(list) = List::here() {
+            while let Some((last, older)) = list.held().split_last() {
+                // SAFETY: a word on the list stays mapped, and while the block remembers it.
+                let word =
+                    unsafe { &*ptr::with_exposed_provenance::<RobustWord>(last.load(Ordering::Relaxed)) };
+                let pending = list.begin_release(word);
+                list.take_off(older.len());
+                word.die(list.id());
+                drop(pending);
+                // Only now: from here on whoever owns the memory may unmap it.
+                list.forget(older.len());
+            }
+        }
+        fork::settle(0);
+        let block = self.block.replace(&NONE);
+        block.clear();
+        block.in_use.store(false, Ordering::Release);
+    }
+}
+
+impl List {
+    /// Returns this thread's list where it is known that it has one.
+    #[inline(always)]
+    pub(super) fn here() -> Option<Self> {
+        let list = Self::unchecked();
+        (list.epoch != 0).then_some(list)
+    }
+
+    /// Returns this thread's list of that epoch, which is not 0.
+    #[inline(always)]
+    pub(super) fn of(epoch: u64) -> Option<Self> {
+        let list = Self::unchecked();
+        (list.epoch == epoch).then_some(list)
+    }
+
+    #[inline(always)]
+    fn unchecked() -> Self {
+        // By a pointer: what is called with a reference is not inlined when it has much to do.
+        let thread = THREAD.with(ptr::from_ref);
+        // SAFETY: nothing is dropped with it, so it is there for as long as its thread runs, which is this one
+        // and cannot hand the reference on: a `Thread` is not `Sync`.
+        let thread = unsafe { &*thread };
+        Self { thread, head: thread.head.get(), block: thread.block.get(), epoch: fork::settled() }
+    }
+
+    /// Returns this thread's list; `None` where it has none that a word could join.
+    #[inline]
+    pub(super) fn find() -> Option<Self> {
+        Self::here().or_else(Self::find_first)
+    }
+
+    #[cold]
+    fn find_first() -> Option<Self> {
+        THREAD.with(Thread::set_up);
+        Self::here()
+    }
+
+    /// The epoch in which every word on the list was taken.
+    #[inline(always)]
+    pub(super) fn epoch(self) -> u64 {
+        self.epoch
     }
 
     /// The thread's id, as lock words hold it.
-    #[inline]
-    pub(super) fn id(&self) -> u32 {
-        self.id.get()
+    #[inline(always)]
+    pub(super) fn id(self) -> u32 {
+        self.thread.id.get()
     }
 
-    /// The epoch in which this is this thread's list.
-    #[inline]
-    pub(super) fn epoch(&self) -> u64 {
-        self.ready.get()
+    /// Tells whether this thread has no word on its list.
+    pub(super) fn is_empty(self) -> bool {
+        self.thread.len.get() == 0
     }
 
     /// Says that a word is about to be taken: if the thread dies, the kernel looks at it. Refused where the
     /// list has no room, or has neighbours that we do not know.
-    #[inline]
-    pub(super) fn begin(&self, block: &Block, word: &RobustWord) -> Option<Pending<'_>> {
-        let has_room = block.len.load(Ordering::Relaxed) < MAX_HELD;
-        (has_room && self.first() == self.newest.get()).then(|| self.begin_release(word))
+    #[inline(always)]
+    pub(super) fn begin(self, word: &RobustWord) -> Option<(Pending, Place)> {
+        let len = self.thread.len.get();
+        let [older, place] = self.block.held.get(len..len + 2)? else { return None };
+        let older = node_at(older.load(Ordering::Relaxed));
+        (self.first() == older).then(|| (self.begin_release(word), Place { len, older, place }))
     }
 
     /// Says that a word that is held is about to be let go of.
-    #[inline]
-    pub(super) fn begin_release(&self, word: &RobustWord) -> Pending<'_> {
-        self.set_pending(node_of(word));
-        Pending(self)
+    #[inline(always)]
+    pub(super) fn begin_release(self, word: &RobustWord) -> Pending {
+        let pending = Pending { head: self.head };
+        pending.set(node_of(word));
+        pending
     }
 
     /// Tells whether the kernel looks at a word that is not on the list.
     #[cfg(all(test, not(any(loom, shuttle))))]
-    pub(super) fn is_pending(&self) -> bool {
-        let pending = self.head.get().wrapping_byte_add(offset_of!(Head, pending)).cast::<*mut Node>();
+    pub(super) fn is_pending(self) -> bool {
         // SAFETY: as in `first`.
-        !unsafe { ptr::read_volatile(pending) }.is_null()
+        !unsafe { ptr::read_volatile(pending_of(self.head)) }.is_null()
     }
 
-    /// Puts a word that was taken on the list.
-    #[inline]
-    pub(super) fn link(&self, block: &Block, word: &RobustWord) {
-        let node = node_of(word);
-        let len = block.len.load(Ordering::Relaxed);
-        // `begin` has seen that there is room.
-        let Some(place) = block.held.get(len) else { return };
+    /// Puts a word that was taken on the list, at the place that was the next one when it was begun.
+    #[inline(always)]
+    pub(super) fn link(self, word: &RobustWord, Place { len, older, place }: Place) {
         // Whoever sees it sees where the entries have moved that stood here before.
         place.store(ptr::from_ref(word).addr(), Ordering::Release);
-        block.len.store(len + 1, Ordering::Release);
+        self.thread.len.set(len + 1);
         // Nobody reads a node's way back: we know our neighbours, and the C library its own.
-        word.set_next(self.newest.get().expose_provenance());
+        word.set_next(older.expose_provenance());
         compiler_fence(Ordering::SeqCst);
         points::pass();
-        self.set_first(node);
-        self.newest.set(node);
+        self.set_first(node_of(word));
+        compiler_fence(Ordering::SeqCst);
     }
 
-    /// Takes a word from the list.
-    #[inline]
-    pub(super) fn unlink(&self, block: &Block, word: &RobustWord) {
-        let node = node_of(word);
-        let len = block.len.load(Ordering::Relaxed);
-        if self.newest.get() != node || self.first() != node {
-            return self.unlink_from_within(block, word);
+    /// Takes the newest word from the list; `false` where something stands in front of it.
+    #[inline(always)]
+    pub(super) fn unlink(self, word: &RobustWord) -> bool {
+        let len = self.thread.len.get();
+        let Some([.., older, newest]) = self.block.held.get(..=len) else { return false };
+        if newest.load(Ordering::Relaxed) != ptr::from_ref(word).addr() || self.first() != node_of(word) {
+            return false;
         }
-        let next = self.node_before(block, len.wrapping_sub(1));
         points::pass();
-        self.set_first(next);
-        self.newest.set(next);
+        self.set_first(node_at(older.load(Ordering::Relaxed)));
+        self.thread.len.set(len - 1);
         compiler_fence(Ordering::SeqCst);
-        block.len.store(len.saturating_sub(1), Ordering::Release);
+        newest.store(0, Ordering::Release);
+        true
     }
 
-    /// The same where something stands in front of it.
-    #[cold]
-    fn unlink_from_within(&self, block: &Block, word: &RobustWord) {
+    /// Takes a word from the list where something stands in front of it.
+    pub(super) fn unlink_from_within(self, word: &RobustWord) {
         let address = ptr::from_ref(word).addr();
-        let position = block.held().iter().rposition(|held| held.load(Ordering::Relaxed) == address);
+        let position = self.held().iter().rposition(|held| held.load(Ordering::Relaxed) == address);
         let Some(index) = position else { return };
-        self.take_off(block, index);
-        block.forget(index);
+        self.take_off(index);
+        self.forget(index);
+    }
+
+    /// Forgets the word of that index. Each newer one is written to its new place before its old one is.
+    fn forget(self, index: usize) {
+        let held = self.held();
+        for (target, source) in held.iter().skip(index).zip(held.iter().skip(index + 1)) {
+            target.store(source.load(Ordering::Relaxed), Ordering::Release);
+        }
+        if let Some(last) = held.last() {
+            last.store(0, Ordering::Release);
+        }
+        self.thread.len.set(held.len().saturating_sub(1));
+    }
+
+    /// The words on the list, oldest first.
+    fn held(self) -> &'static [AtomicUsize] {
+        let [_head, words @ ..] = &self.block.held;
+        &words[..self.thread.len.get().min(MAX_HELD)]
     }
 
     /// Takes the word of that index off the kernel's list; the block remembers it.
-    fn take_off(&self, block: &Block, index: usize) {
-        let held = block.held();
-        let next = self.node_before(block, index);
+    fn take_off(self, index: usize) {
+        let held = self.held();
+        let next = self.node_before(index);
         points::pass();
         let newer = held.get(index + 1).map(|newer| newer.load(Ordering::Relaxed));
         match (newer, held.get(index)) {
             // SAFETY: a word on the list stays mapped (`area` asks `has_held_in`), and the field is an
             // atomic's.
             (Some(newer), _) => unsafe { RobustWord::set_next_at(newer, next.expose_provenance()) },
-            (None, Some(newest)) => {
-                self.skip(node_at(newest.load(Ordering::Relaxed)), next);
-                self.newest.set(next);
-            }
+            (None, Some(newest)) => self.skip(node_at(newest.load(Ordering::Relaxed)), next),
             (None, None) => {}
         }
         compiler_fence(Ordering::SeqCst);
     }
 
     /// What the node of the word of that index points to: the next older one, or the head.
-    #[inline]
-    fn node_before(&self, block: &Block, index: usize) -> *mut Node {
-        let older = index.checked_sub(1).and_then(|older| block.held.get(older));
-        older.map_or(self.head.get().cast(), |older| node_at(older.load(Ordering::Relaxed)))
+    fn node_before(self, index: usize) -> *mut Node {
+        node_at(self.block.held[index].load(Ordering::Relaxed))
     }
 
     /// Makes whatever points to our newest node point past it: the head, or a mutex of the C library that was
     /// locked after it.
-    fn skip(&self, node: *mut Node, next: *mut Node) {
+    fn skip(self, node: *mut Node, next: *mut Node) {
         /// What the kernel walks at most.
         const LIMIT: usize = 2048;
         /// In a pointer to a mutex that lends its holder the waiters' priority.
         const LENDS_PRIORITY: usize = 1;
-        let head = self.head.get().cast::<Node>();
+        let head = self.head.cast::<Node>();
         let mut at = head;
         for _ in 0..LIMIT {
             // SAFETY: the head, or a node of the C library between it and our newest one: it keeps them
@@ -271,80 +360,69 @@ impl Thread {
         }
     }
 
-    #[inline]
-    fn first(&self) -> *mut Node {
+    #[inline(always)]
+    fn first(self) -> *mut Node {
         // SAFETY: the C library's head of this thread, which lives as long as the thread.
-        unsafe { ptr::read_volatile(next_of(self.head.get().cast())) }
+        unsafe { ptr::read_volatile(next_of(self.head.cast())) }
     }
 
-    #[inline]
-    fn set_first(&self, node: *mut Node) {
+    #[inline(always)]
+    fn set_first(self, node: *mut Node) {
         // SAFETY: as in `first`; only this thread and the kernel, after its death, use it.
-        unsafe { ptr::write_volatile(next_of(self.head.get().cast()), node) };
-    }
-
-    #[inline]
-    fn set_pending(&self, node: *mut Node) {
-        points::pass();
-        compiler_fence(Ordering::SeqCst);
-        let pending = self.head.get().wrapping_byte_add(offset_of!(Head, pending)).cast();
-        // SAFETY: as in `set_first`.
-        unsafe { ptr::write_volatile(pending, node) };
-        compiler_fence(Ordering::SeqCst);
+        unsafe { ptr::write_volatile(next_of(self.head.cast()), node) };
     }
 }
 
 /// While it lives, the kernel looks at one more word if the thread dies. Ends by a panic, too.
-pub(super) struct Pending<'a>(&'a Thread);
+pub(super) struct Pending {
+    /// This thread's.
+    head: *mut Head,
+}
 
-impl Drop for Pending<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.set_pending(ptr::null_mut());
+impl Pending {
+    /// Leaves it to the list, which the word is on by now: one store less. (It is looked at once.)
+    #[inline(always)]
+    pub(super) fn leave(self) {
+        std::mem::forget(self);
+    }
+
+    #[inline(always)]
+    fn set(&self, node: *mut Node) {
+        points::pass();
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: the C library's head of this thread, which lives as long as the thread; a pointer of this
+        // type does not go to another one. Only this thread and the kernel, after its death, use it.
+        unsafe { ptr::write_volatile(pending_of(self.head), node) };
+        compiler_fence(Ordering::SeqCst);
     }
 }
 
-impl Drop for Thread {
-    /// The thread ends. Guards that were leaked are let go of here, as the kernel would: it must not walk
-    /// over nodes that others may have overwritten while this process lives on.
+impl Drop for Pending {
+    #[inline(always)]
     fn drop(&mut self) {
-        let Some(block) = self.block.get() else { return };
-        if self.ready.get() == fork::Epoch::current() {
-            while let Some((last, older)) = block.held().split_last() {
-                // SAFETY: a word on the list stays mapped, and while the block remembers it.
-                let word =
-                    unsafe { &*ptr::with_exposed_provenance::<RobustWord>(last.load(Ordering::Relaxed)) };
-                let pending = self.begin_release(word);
-                self.take_off(block, older.len());
-                word.die(self.id());
-                drop(pending);
-                // Only now: from here on whoever owns the memory may unmap it.
-                block.forget(older.len());
-            }
-        }
-        block.len.store(0, Ordering::Release);
-        block.in_use.store(false, Ordering::Release);
+        self.set(ptr::null_mut());
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        THREAD.with(Thread::end);
     }
 }
 
 impl Block {
-    fn held(&self) -> &[AtomicUsize] {
-        let len = self.len.load(Ordering::Acquire).min(MAX_HELD);
-        &self.held[..len]
-    }
-
-    /// Forgets the word of that index. Each newer one is written to its new place before its old one is.
-    fn forget(&self, index: usize) {
-        let held = self.held();
-        for (target, source) in held.iter().skip(index).zip(held.iter().skip(index + 1)) {
-            target.store(source.load(Ordering::Relaxed), Ordering::Release);
+    const fn new() -> Self {
+        Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            in_use: AtomicBool::new(true),
+            held: [const { AtomicUsize::new(0) }; 1 + MAX_HELD],
         }
-        self.len.store(held.len().saturating_sub(1), Ordering::Release);
     }
 
-    /// Tells whether its thread holds any word.
-    pub(super) fn is_empty(&self) -> bool {
-        self.held().is_empty()
+    /// Forgets what the thread of that block had on its list in the process that this one was forked from,
+    /// or had before it ended.
+    fn clear(&self) {
+        self.held.iter().skip(1).for_each(|held| held.store(0, Ordering::Release));
     }
 
     /// Returns one that no thread uses.
@@ -357,12 +435,7 @@ impl Block {
             }
             next = block.next.load(Ordering::Acquire);
         }
-        let block: &'static Self = Box::leak(Box::new(Self {
-            next: AtomicPtr::new(ptr::null_mut()),
-            in_use: AtomicBool::new(true),
-            len: AtomicUsize::new(0),
-            held: [const { AtomicUsize::new(0) }; MAX_HELD],
-        }));
+        let block: &'static Self = Box::leak(Box::new(Self::new()));
         let mut first = BLOCKS.load(Ordering::Acquire);
         loop {
             block.next.store(first, Ordering::Relaxed);
@@ -380,6 +453,11 @@ const fn next_of(node: *mut Node) -> *mut *mut Node {
     node.cast()
 }
 
+#[inline(always)]
+const fn pending_of(head: *mut Head) -> *mut *mut Node {
+    head.wrapping_byte_add(offset_of!(Head, pending)).cast()
+}
+
 #[inline]
 fn node_of(word: &RobustWord) -> *mut Node {
     node_at(ptr::from_ref(word).expose_provenance())
@@ -387,7 +465,7 @@ fn node_of(word: &RobustWord) -> *mut Node {
 
 #[inline]
 fn node_at(word: usize) -> *mut Node {
-    ptr::with_exposed_provenance_mut(word + WORD_TO_NODE.unsigned_abs())
+    ptr::with_exposed_provenance_mut(word.wrapping_add(WORD_TO_NODE.unsigned_abs()))
 }
 
 /// Tells whether there is no thread of that id: a proof only for ids of this process's pid namespace.
@@ -441,15 +519,17 @@ mod tests {
         };
         std::thread::scope(|scope| {
             scope.spawn(|| {
+                let thread: &'static Thread = Box::leak(Box::new(Thread::new()));
+                let list = List { thread, head: ptr::null_mut(), block, epoch: 0 };
                 for _ in 0..ROUNDS {
-                    for (index, place) in block.held.iter().enumerate() {
+                    for (index, place) in block.held.iter().skip(1).enumerate() {
                         place.store(FAR + index, Ordering::Release);
                     }
-                    block.len.store(MAX_HELD, Ordering::Release);
+                    thread.len.set(MAX_HELD);
                     held.store(1, Ordering::SeqCst);
                     wait_for_looks();
                     for _ in 0..MAX_HELD - 2 {
-                        block.forget(0);
+                        list.forget(0);
                     }
                     held.store(0, Ordering::SeqCst);
                     wait_for_looks();
@@ -466,7 +546,7 @@ mod tests {
                 }
             }
         });
-        block.len.store(0, Ordering::Release);
+        block.clear();
         block.in_use.store(false, Ordering::Release);
         assert_eq!(missed, 0, "missed on its way");
     }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "reads a page that the kernel wipes at fork; listed in docs/SOUNDNESS.md")]
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +22,50 @@ pub(crate) struct Generation(u64);
 pub(crate) struct Epoch(u64);
 
 static EPOCH: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// The epoch in which this thread has last settled; 0 before, and in a child.
+    static SETTLED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Returns the epoch for which this thread has [settled](settle), or 0: a load of the thread's own memory.
+#[inline(always)]
+pub(crate) fn settled() -> u64 {
+    SETTLED.with(Cell::get)
+}
+
+/// Says that what this thread knows of itself is right for an epoch, and is to be forgotten in a child; 0 for
+/// not any more.
+pub(crate) fn settle(epoch: u64) {
+    SETTLED.with(|settled| settled.set(epoch));
+}
+
+/// How often something has happened in this process that may take shared memory away: see [`Calm`].
+static UPSETS: AtomicU64 = AtomicU64::new(0);
+
+/// Nothing has happened since that may have taken shared memory away: no fork, and no page had to be replaced.
+/// While that is so one comparison with one word is all the checking there is to do; afterwards, whoever asks
+/// has to look at what is its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calm(u64);
+
+impl Calm {
+    /// Begins to watch. What is then looked at has to be looked at after this.
+    pub(crate) fn now() -> Self {
+        Self(UPSETS.load(Ordering::SeqCst))
+    }
+
+    /// Tells whether it is still so.
+    #[inline(always)]
+    pub(crate) fn lasts(self) -> bool {
+        UPSETS.load(Ordering::Acquire) == self.0
+    }
+}
+
+/// Says that a page had to be replaced. Async-signal-safe.
+pub(crate) fn upset() {
+    UPSETS.fetch_add(1, Ordering::SeqCst);
+}
 
 /// Returns this process's epoch. (Where pthread_atfork has no memory, children share their parent's.)
 pub(crate) fn epoch() -> Epoch {
@@ -50,6 +95,8 @@ impl Epoch {
 /// Says that this is a child. Called by the handler, before the child runs a line of its own.
 pub(super) fn begin_epoch() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
+    settle(0);
+    upset();
 }
 
 /// Returns this process's generation.

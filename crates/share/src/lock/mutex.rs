@@ -172,13 +172,19 @@ impl<T: Plain> Mutex<T> {
     /// As [`lock`](Self::lock); [`LockError::TimedOut`] where it was not free before.
     #[inline(always)]
     pub fn lock_until(&self, until: Deadline) -> Locked<'_, T> {
-        let at_once = self.head.check().is_ok().then(|| self.word.acquire_at_once(self.taker)).flatten();
-        let is_clean = self.head.poison.load(Ordering::Relaxed) == CLEAN;
-        // Where the file was cut every word is free.
-        let is_whole = self.head.check().is_ok();
-        let (held, taken) = match at_once {
-            Some(held) if is_clean && is_whole => (Some(held), Taken::Clean),
-            Some(held) => (Some(held), if is_whole { Taken::Poisoned } else { Taken::Fault }),
+        let (held, taken) = match self.word.acquire_at_once(self.taker) {
+            Some(held) => {
+                let is_clean = self.head.poison.load(Ordering::Relaxed) == CLEAN;
+                // Where the file was cut every word is free.
+                let taken = if self.head.check().is_err() {
+                    Taken::Fault
+                } else if is_clean {
+                    Taken::Clean
+                } else {
+                    Taken::Poisoned
+                };
+                (Some(held), taken)
+            }
             None => self.take_slowly(until),
         };
         match (taken, held) {
@@ -188,6 +194,7 @@ impl<T: Plain> Mutex<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn take_slowly(&self, until: Deadline) -> (Option<Held<'_>>, Taken) {
         if self.head.check().is_err() {
             return (None, Taken::Fault);
@@ -210,6 +217,7 @@ impl<T: Plain> Mutex<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn refusal<'a>(&'a self, taken: Taken, held: Option<Held<'a>>) -> LockError<MutexRecovery<'a, T>> {
         match (taken, held) {
             (Taken::Died, Some(held)) => {
@@ -283,6 +291,15 @@ impl<T: Plain> Mutex<T> {
         MutexGuard { mutex: self, was_panicking: std::thread::panicking(), _held: held }
     }
 
+    /// A function of its own, and not of the guard, which stays in registers where nobody wants its address.
+    #[cold]
+    #[inline(never)]
+    fn dropped_by_panic(&self, was_panicking: bool) {
+        if !was_panicking && self.head.check().is_ok() {
+            self.head.poison.store(PANICKED, Ordering::Release);
+        }
+    }
+
     /// From here on it is poisoned, until somebody says that the value is in order.
     fn recovery<'a>(&'a self, held: Held<'a>) -> MutexRecovery<'a, T> {
         self.head.poison.store(DIED, Ordering::Release);
@@ -348,10 +365,10 @@ impl<'a, T: Plain> MutexGuard<'a, T> {
 }
 
 impl<T: Plain> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.was_panicking && self.mutex.head.check().is_ok() {
-            self.mutex.head.poison.store(PANICKED, Ordering::Release);
+        if std::thread::panicking() {
+            self.mutex.dropped_by_panic(self.was_panicking);
         }
     }
 }

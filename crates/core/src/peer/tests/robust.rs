@@ -168,7 +168,7 @@ impl Oracle for Nosy<'_> {
     }
 
     fn is_short_alive(&self, short: u32) -> bool {
-        assert!(!crate::peer::thread::with(|thread, _| thread.is_pending()).unwrap(), "asked on the way");
+        assert!(!crate::peer::thread::List::find().unwrap().is_pending(), "asked on the way");
         let lock = self.lock.as_ref().expect("an oracle that panics");
         std::mem::forget(lock.acquire(self.of, Deadline::never()));
         self.of.is_short_alive(short)
@@ -184,7 +184,7 @@ fn an_oracle_may_take_locks_and_panic() {
     let ground = Ground::new();
     let (me, other) = (ground.join(pid_namespace()), ground.join(1));
     let (lock, second) = (ground.lock(), ground.area.place::<super::RobustWord>(8192).unwrap());
-    let is_pending = || crate::peer::thread::with(|thread, _| thread.is_pending()).unwrap();
+    let is_pending = || crate::peer::thread::List::find().unwrap().is_pending();
     std::mem::forget(lock.acquire(&other, Deadline::never()));
     let panics = Nosy { of: &me, lock: None };
     let asked = || lock.acquire(&panics, Deadline::never());
