@@ -7,8 +7,8 @@ use super::{DIRECTIONS, make, open};
 use crate::harness::Stage;
 use crate::rival::{Link, Shape};
 
-/// Fewer places are not worth having: a value takes a line or two.
-const PLACES: usize = 64;
+/// As few as there can be in flight, and not fewer than this: what is used again soon is in both caches.
+const PLACES: usize = 2;
 /// What is sent and received at once where that is done.
 const BATCH: usize = 32;
 

@@ -67,7 +67,7 @@ pub(crate) struct Ringfire<const WORDS: usize, W: Wait> {
 pub(crate) fn ring<const WORDS: usize>(stage: &Stage, shape: Shape) -> Result<RingProducer<[u64; WORDS]>> {
     let lossless = shape.depth > 1;
     let flow = if lossless { FlowControl::LosslessBackpressure } else { FlowControl::LossyLatestWins };
-    let depth = shape.depth.max(64) as u64;
+    let depth = shape.depth.max(2) as u64;
     Ok(RingProducerBuilder::new(depth).flow_control(flow).build(path(stage, stage.side))?)
 }
 

@@ -12,14 +12,20 @@ pub(crate) const fn words_of<T>() -> usize {
 #[inline]
 pub(crate) fn load<T: Plain>(words: &[Word64]) -> T {
     let mut value = T::new_zeroed();
-    copy_out(words, value.as_mut_bytes());
+    copy_out(exactly::<T>(words), value.as_mut_bytes());
     value
 }
 
 /// Copies a value into words.
 #[inline]
 pub(crate) fn store<T: Plain>(words: &[Word64], value: &T) {
-    copy_in(words, value.as_bytes());
+    copy_in(exactly::<T>(words), value.as_bytes());
+}
+
+/// As many words as a value has: then no word is asked whether it is there.
+#[inline]
+fn exactly<T>(words: &[Word64]) -> &[Word64] {
+    words.get(..words_of::<T>()).unwrap_or(words)
 }
 
 #[cfg(test)]

@@ -8,14 +8,10 @@
 use super::word::{LookWord64, Ordering, Word64};
 
 /// From how many bytes on the guarded routine beats a loop over words (measured when this was written: 1 KiB
-/// takes 31 ns by words and 12 by the routine).
+/// takes 31 ns by words and 12 by the routine). Below, the compiler sees what becomes of the words, and keeps
+/// them where they are used: a snapshot of 64 bytes is read in 3.6 ns instead of 7.5.
 #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
 const LONG: usize = 128;
-
-/// Lengths that are copied without a call: a few moves of 16 bytes instead of as many words (measured: 64
-/// bytes take 1.2 ns instead of 2.4).
-#[cfg(not(any(loom, shuttle, feature = "crash-points")))]
-const SHORT: std::ops::RangeInclusive<usize> = 16..=64;
 
 /// Copies bytes out of words.
 ///
@@ -24,13 +20,6 @@ const SHORT: std::ops::RangeInclusive<usize> = 16..=64;
 #[inline]
 pub fn copy_out(words: &[Word64], bytes: &mut [u8]) {
     assert!(bytes.len() <= words.len() * 8, "{} bytes are not in {} words", bytes.len(), words.len());
-    #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
-    if SHORT.contains(&bytes.len()) {
-        // SAFETY: as below.
-        if unsafe { crate::fault::raw::copy_short(bytes.as_mut_ptr(), words.as_ptr().cast(), bytes.len()) } {
-            return;
-        }
-    }
     #[cfg(not(any(loom, shuttle, feature = "crash-points")))]
     if bytes.len() >= LONG {
         // SAFETY: the words are readable for their whole length (they are borrowed), the buffer is ours, and
@@ -53,6 +42,39 @@ pub fn look_out(words: &[LookWord64], bytes: &mut [u8]) {
     // SAFETY: `LookWord64` is a transparent `Word64`, and `copy_out` only loads.
     let words = unsafe { &*(std::ptr::from_ref(words) as *const [Word64]) };
     copy_out(words, bytes);
+}
+
+/// Loads eight words: on x86-64 two at a time, into registers in which one can go on with both. Between any two
+/// words somebody may have written.
+#[inline(always)]
+#[must_use]
+pub fn look_at_eight(words: &[LookWord64; 8]) -> [u64; 8] {
+    #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle))))]
+    {
+        use std::arch::asm;
+        use std::arch::x86_64::__m128i;
+        let (first, second, third, fourth): (__m128i, __m128i, __m128i, __m128i);
+        // SAFETY: reads the eight words, which are borrowed. The compiler knows nothing of how, so nothing is
+        // torn that it believes in; each word is aligned and half of an access.
+        unsafe {
+            asm!(
+                "movdqu {first}, [{words}]",
+                "movdqu {second}, [{words} + 16]",
+                "movdqu {third}, [{words} + 32]",
+                "movdqu {fourth}, [{words} + 48]",
+                words = in(reg) words.as_ptr(),
+                first = out(xmm_reg) first,
+                second = out(xmm_reg) second,
+                third = out(xmm_reg) third,
+                fourth = out(xmm_reg) fourth,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        // SAFETY: 64 bytes that mean any numbers, as 64 bytes of numbers.
+        unsafe { std::mem::transmute::<[__m128i; 4], [u64; 8]>([first, second, third, fourth]) }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle)))))]
+    std::array::from_fn(|index| words[index].load(Ordering::Relaxed))
 }
 
 /// Copies bytes into words; what the last word has beyond them becomes zero.

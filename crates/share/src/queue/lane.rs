@@ -7,7 +7,7 @@
 //! line, which the slot tells.
 
 use mapwright_core::Plain;
-use mapwright_core::peer::{Ordering, relax};
+use mapwright_core::peer::{Ordering, Word64, relax};
 
 use super::ring::Ring;
 use crate::value;
@@ -109,21 +109,18 @@ impl LaneReceiver {
         self.is_leased
     }
 
-    /// Looks for the next value a little while; what follows the first line of a long one is fetched
-    /// meanwhile.
+    /// Waits a little while for the next value, and returns its words; none behind one that is held.
     #[inline]
-    pub(super) fn spin(&self, ring: &Ring) {
-        if let Some((word, words)) = ring.slot(self.position) {
-            let next = self.position.wrapping_add(1);
-            let second = words.get(7).unwrap_or(word);
-            for _ in 0..LOOKS {
-                second.load(Ordering::Relaxed);
-                if word.load(Ordering::Acquire) == next {
-                    break;
-                }
-                relax();
+    pub(super) fn wait<'a>(&self, ring: &'a Ring) -> Option<&'a [Word64]> {
+        let (word, words) = ring.slot(self.position).filter(|_| !self.is_leased)?;
+        let next = self.position.wrapping_add(1);
+        for _ in 0..LOOKS {
+            if word.load(Ordering::Acquire) == next {
+                return Some(words);
             }
+            relax();
         }
+        None
     }
 
     /// Goes on to the next value without telling the sender.

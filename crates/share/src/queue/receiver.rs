@@ -11,6 +11,7 @@ use super::roles::PLACES;
 use super::slots::{Hold, SlotReceiver};
 use super::waiting::look_until;
 use crate::answers::ReceiveError;
+use crate::value;
 
 /// Receives values from a [`Queue`](super::Queue). Leaves its place when dropped.
 #[derive(Debug)]
@@ -74,10 +75,15 @@ impl<T: Plain> Receiver<T> {
     #[inline]
     pub fn receive_until(&mut self, until: Deadline) -> Result<T, ReceiveError> {
         self.ring.control.check()?;
-        if let Road::Lane(lane) = &self.road
+        if let Road::Lane(lane) = &mut self.road
             && until != Deadline::now()
+            && let Some(words) = lane.wait(&self.ring)
         {
-            lane.spin(&self.ring);
+            let value = value::load(words);
+            lane.advance();
+            lane.publish(&self.ring);
+            self.ring.control.room.ring();
+            return self.whole(value);
         }
         let value = match self.take() {
             Some(value) => value,
