@@ -53,7 +53,7 @@ pub use segment::{
 };
 pub use snapshot::{
     Snapshot, SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter, SnapshotChange, SnapshotError,
-    SnapshotOptions, SnapshotWriter, WriterError,
+    SnapshotOptions, SnapshotWords, SnapshotWriter, WriterError,
 };
 pub use table::{Table, TableError, TableIter, TableKey, TableOptions};
 pub use topic::{Policy, Publisher, Start, Subscriber, Topic, TopicOptions};

@@ -28,13 +28,13 @@ const MIDDLE: usize = 128;
 const LARGE: usize = 8192;
 
 pub(super) const DUOS_64: &[Duo] = &duos::<SMALL, IDLE>();
-pub(super) const DUOS_1K: &[Duo] = &duos::<MIDDLE, IDLE>();
-pub(super) const DUOS_64K: &[Duo] = &large::<IDLE>();
+pub(super) const DUOS_1K: &[Duo] = &large::<MIDDLE, IDLE>();
+pub(super) const DUOS_64K: &[Duo] = &large::<LARGE, IDLE>();
 pub(super) const BUSY_64: &[Duo] = &duos::<SMALL, BUSY>();
-pub(super) const BUSY_1K: &[Duo] = &duos::<MIDDLE, BUSY>();
-pub(super) const BUSY_64K: &[Duo] = &large::<BUSY>();
+pub(super) const BUSY_1K: &[Duo] = &large::<MIDDLE, BUSY>();
+pub(super) const BUSY_64K: &[Duo] = &large::<LARGE, BUSY>();
 pub(super) const STORM_64: &[Duo] = &duos::<SMALL, STORM>();
-pub(super) const STORM_64K: &[Duo] = &large::<STORM>();
+pub(super) const STORM_64K: &[Duo] = &large::<LARGE, STORM>();
 
 /// Ours alone, counted rather than measured.
 pub(super) const BILLION_64: &[Duo] = &[duo::<Ours<SMALL>, SMALL, STORM>(Role::Ours, "mapwright")];
@@ -63,12 +63,13 @@ const fn duos<const WORDS: usize, const WRITER: u8>() -> [Duo; 4] {
     ]
 }
 
-/// Large values are looked at piece by piece, which is quicker than to copy them and to look then.
-const fn large<const WRITER: u8>() -> [Duo; 5] {
-    let [_, unchecked, checked, blackboard] = duos::<LARGE, WRITER>();
+/// Large values are looked at where they are, as mmap-sync's are.
+const fn large<const WORDS: usize, const WRITER: u8>() -> [Duo; 6] {
+    let [_, unchecked, checked, blackboard] = duos::<WORDS, WRITER>();
     [
-        duo::<InPieces<LARGE>, LARGE, WRITER>(Role::Ours, "mapwright"),
-        duo::<Ours<LARGE>, LARGE, WRITER>(Role::Sibling, "mapwright, copied"),
+        duo::<InPlace<WORDS>, WORDS, WRITER>(Role::Ours, "mapwright"),
+        duo::<Ours<WORDS>, WORDS, WRITER>(Role::Sibling, "mapwright, copied"),
+        duo::<InPieces<WORDS>, WORDS, WRITER>(Role::Sibling, "mapwright, by pieces"),
         unchecked,
         checked,
         blackboard,
@@ -268,6 +269,41 @@ impl<const WORDS: usize> Board<WORDS> for Ours<WORDS> {
         }
         snapshot.read_into(copy)?;
         Ok(whole(&copy[..]))
+    }
+}
+
+/// Ours, looked at where it is.
+struct InPlace<const WORDS: usize>(Ours<WORDS>);
+
+impl<const WORDS: usize> Board<WORDS> for InPlace<WORDS> {
+    type Reader = Snapshot<[u64; WORDS]>;
+    const IS_NEVER_TORN: bool = true;
+
+    fn writer(stage: &Stage) -> Result<Self> {
+        Ok(Self(Ours::writer(stage)?))
+    }
+
+    fn write(&mut self, value: &[u64; WORDS]) -> Result<()> {
+        self.0.write(value)
+    }
+
+    fn reader(stage: &Stage) -> Result<Self::Reader> {
+        ours::look_at(&stage.folder, "board")
+    }
+
+    fn read(reader: &mut Self::Reader) -> Result<bool> {
+        Ok(reader.look(|words| {
+            let mut next = [words.load::<u64>(0).unwrap_or(0); 8];
+            next.iter_mut().zip(0_u64..).for_each(|(next, place)| *next = next.wrapping_add(place));
+            let mut differ = [0; 8];
+            for line in words.lines() {
+                for place in 0..8 {
+                    differ[place] |= line[place] ^ next[place];
+                    next[place] = next[place].wrapping_add(8);
+                }
+            }
+            differ == [0; 8]
+        })?)
     }
 }
 

@@ -27,6 +27,7 @@ mod models;
 #[cfg(all(test, not(any(loom, shuttle))))]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests;
+mod words;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -37,6 +38,7 @@ use mapwright_core::{Error, ErrorKind, Plain, Result};
 pub use bytes::{SnapshotBytes, SnapshotBytesOptions, SnapshotBytesWriter};
 pub use change::SnapshotChange;
 pub use error::{SnapshotError, WriterError};
+pub use words::SnapshotWords;
 
 use crate::figure::Figure;
 use crate::object::{Kind, Object, Plan, Site};
@@ -130,7 +132,7 @@ impl<T: Plain> Snapshot<T> {
     /// memory is gone.
     #[inline]
     pub fn read(&self) -> Result<T, SnapshotError> {
-        in_place(|target| self.read_into(target))
+        self.look_at_once().map_or_else(|| self.read_slowly(Some(Deadline::never())), Ok)
     }
 
     /// Returns the latest value, repeating only a few times where it is lapped.
@@ -139,7 +141,7 @@ impl<T: Plain> Snapshot<T> {
     /// [`SnapshotError::Lapped`] in addition to those of [`read`](Self::read).
     #[inline]
     pub fn try_read(&self) -> Result<T, SnapshotError> {
-        in_place(|target| self.try_read_into(target))
+        self.look_at_once().map_or_else(|| self.read_slowly(None), Ok)
     }
 
     /// Returns the latest value, repeating until a deadline where it is lapped.
@@ -148,7 +150,7 @@ impl<T: Plain> Snapshot<T> {
     /// [`SnapshotError::TimedOut`] in addition to those of [`read`](Self::read).
     #[inline]
     pub fn read_until(&self, until: Deadline) -> Result<T, SnapshotError> {
-        in_place(|target| self.handle.read(Some(until), || self.look_into(target)))
+        self.look_at_once().map_or_else(|| self.read_slowly(Some(until)), Ok)
     }
 
     /// Copies the latest value into `target` and returns its version. Where it fails, `target` means nothing.
@@ -167,6 +169,23 @@ impl<T: Plain> Snapshot<T> {
     #[inline]
     pub fn try_read_into(&self, target: &mut T) -> Result<u64, SnapshotError> {
         self.handle.read(None, || self.look_into(target))
+    }
+
+    /// Lets a function look at the latest value where it is, and returns what it returned for a value that
+    /// nobody wrote meanwhile: copies nothing but what the function loads. Called anew where it was lapped.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[inline]
+    pub fn look<R>(&self, mut look: impl FnMut(SnapshotWords<'_>) -> R) -> Result<R, SnapshotError> {
+        let mut looked = None;
+        self.handle.read(Some(Deadline::never()), || {
+            self.handle.eyes.look(words_of::<T>(), |words, _| {
+                looked = Some(look(SnapshotWords::new(words, size_of::<T>())));
+            })
+        })?;
+        // A look that was not in vain has called the function.
+        looked.ok_or(SnapshotError::Damaged)
     }
 
     /// Hands the latest value to a function piece by piece, and returns what became of the start value. The
@@ -250,22 +269,25 @@ impl<T: Plain> Snapshot<T> {
         Ok(SnapshotWriter { pen: self.handle.claim(until)?, snapshot: self.clone() })
     }
 
+    /// One look, and nobody else is given the address of what it fills: so it is filled where the caller
+    /// wants it.
+    #[inline(always)]
+    fn look_at_once(&self) -> Option<T> {
+        let mut value = T::new_zeroed();
+        self.look_into(&mut value).map(|_| value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_slowly(&self, until: Option<Deadline>) -> Result<T, SnapshotError> {
+        let mut value = T::new_zeroed();
+        self.handle.read(until, || self.look_into(&mut value)).map(|_| value)
+    }
+
     #[inline(always)]
     fn look_into(&self, target: &mut T) -> Option<u64> {
         self.handle.eyes.look(words_of::<T>(), |words, _| copy_to(words, target.as_mut_bytes()))
     }
-}
-
-/// Reads a value where the caller wants to have it: moving it once more would cost as much as reading it.
-#[inline(always)]
-fn in_place<T: Plain>(read: impl FnOnce(&mut T) -> Result<u64, SnapshotError>) -> Result<T, SnapshotError> {
-    let mut result = Ok(T::new_zeroed());
-    if let Ok(target) = &mut result
-        && let Err(error) = read(target)
-    {
-        result = Err(error);
-    }
-    result
 }
 
 impl<T: Plain> SnapshotWriter<T> {
