@@ -9,7 +9,7 @@ use crate::Failure;
 use crate::client::{Asked, Client, Counters, Limit, Outcome};
 
 /// Items that there are.
-pub(crate) const ITEMS: u64 = 800;
+pub(crate) const ITEMS: u64 = 1600;
 /// Bytes of a response.
 pub(crate) const BODY: usize = 256;
 /// Bytes of a client's name.
@@ -32,8 +32,8 @@ pub(crate) enum Answer {
     Item(Bytes, Outcome),
     /// The client has no token left; in so many nanoseconds there is one, if there ever is.
     TooMany { interval_ns: u64 },
-    /// The client's last request had another number, and this is neither that nor the next.
-    OutOfOrder { last: u64 },
+    /// Later requests of the client have made this one forgotten.
+    Forgotten,
     /// There is no room for one more client.
     TooManyClients,
 }
@@ -76,22 +76,24 @@ impl Shared {
     pub(crate) fn ask(&self, client: &[u8], asked: Option<Asked>, item: u64) -> Result<Answer, Failure> {
         let (limit, now) = (self.limit.read()?, now());
         let cached = self.cache.get(&item)?;
+        let mut became = None;
         let counted = self.clients.update(client, |known| {
-            let known = known.unwrap_or_else(|| Client::new(&limit, asked, now));
-            Some(known.after(asked, cached.is_some(), &limit, now))
+            let known = known.unwrap_or_else(|| Client::new(&limit, now));
+            // Run again where another worker was first: what the last run says is what was done.
+            let (client, outcome) = known.after(asked, cached.is_some(), &limit, now);
+            became = outcome;
+            Some(client)
         });
-        let client = match counted {
-            Ok(client) => client.ok_or("the table has lost a client")?,
+        match counted {
+            Ok(_) => {}
             Err(TableError::Full) => return Ok(Answer::TooManyClients),
             Err(error) => return Err(error.into()),
+        }
+        let outcome = match became {
+            None => return Ok(Answer::Forgotten),
+            Some(Outcome::Refused) => return Ok(Answer::TooMany { interval_ns: limit.interval_ns }),
+            Some(outcome) => outcome,
         };
-        if asked.is_some_and(|asked| asked.number != client.last) {
-            return Ok(Answer::OutOfOrder { last: client.last });
-        }
-        let outcome = client.last_outcome();
-        if outcome == Outcome::Refused {
-            return Ok(Answer::TooMany { interval_ns: limit.interval_ns });
-        }
         let body = match cached {
             Some(body) => body,
             None => {

@@ -13,7 +13,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use crate::Failure;
-use crate::client::Asked;
+use crate::client::{Asked, WINDOW};
 use crate::shared::{Answer, ITEMS, LONGEST_NAME, Shared};
 
 /// Who asks; the address where nothing is said.
@@ -82,7 +82,7 @@ fn identify(from: IpAddr, request: &Request<Incoming>) -> Result<(String, Option
         return Err(format!("{CLIENT} has {} bytes, and 1 to {LONGEST_NAME} are allowed", client.len()));
     }
     let Some(number) = header(REQUEST)? else { return Ok((client, None)) };
-    let number = number.parse().ok().filter(|&number| number > 0 && number < u64::MAX);
+    let number = number.parse().ok().filter(|&number| number > 0);
     let number = number.ok_or_else(|| format!("{REQUEST} has to be a number from 1 on"))?;
     let attempt = header(ATTEMPT)?.unwrap_or("1").parse();
     let attempt = attempt.map_err(|_| format!("{ATTEMPT} has to be a number from 1 on"))?;
@@ -105,9 +105,8 @@ fn describe(answer: Answer) -> Response<Full<Bytes>> {
             }
             response
         }
-        Answer::OutOfOrder { last } => {
-            let why =
-                format!("the last request of this client was {last}: repeat it, or go on with the next\n");
+        Answer::Forgotten => {
+            let why = format!("only the latest {WINDOW} requests of a client are remembered\n");
             plain(StatusCode::CONFLICT, why)
         }
         Answer::TooManyClients => {
