@@ -123,6 +123,7 @@ async fn ask(
     let response = response?;
     let Some(outcome) = outcome(&response, number, item) else {
         let (status, body) = (response.status(), String::from_utf8_lossy(response.body()));
+        let body = body.trim_end();
         return Err(format!("{client} asked {number}, and the answer was {status}: {body}").into());
     };
     Ok((connection, Answered { outcome, broken }))

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => show(fastrand::u64(..)),
         ["serve", address] => serve(address),
-        ["worker", segment] => worker::run(segment),
+        ["worker", segment, parent] => worker::run(segment, parent),
         [seed] if seed.parse::<u64>().is_ok() => show(seed.parse().unwrap_or(0)),
         _ => Err("usage: preforked [SEED | serve ADDRESS]".into()),
     };

@@ -64,7 +64,7 @@ impl Server {
     fn start_worker(&self) -> Result<Child, Failure> {
         let socket: OwnedFd = self.listener.try_clone()?.into();
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["worker", &self.segment]).stdin(Stdio::from(socket));
+        command.args(["worker", &self.segment, &std::process::id().to_string()]).stdin(Stdio::from(socket));
         Ok(command.spawn()?)
     }
 

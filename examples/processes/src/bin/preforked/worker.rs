@@ -26,8 +26,12 @@ pub(crate) const ATTEMPT: &str = "x-attempt";
 pub(crate) const OUTCOME: &str = "x-outcome";
 
 /// Serves until it is killed, or its parent is gone.
-pub(crate) fn run(segment: &str) -> Result<(), Failure> {
+pub(crate) fn run(segment: &str, parent: &str) -> Result<(), Failure> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // One that was gone before that sends no signal.
+    if rustix::process::getppid().map(rustix::process::Pid::as_raw_pid) != Some(parent.parse()?) {
+        return Ok(());
+    }
     let shared = Rc::new(Shared::open(segment)?);
     let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     listener.set_nonblocking(true)?;
