@@ -65,17 +65,17 @@ fn produce() -> Result<(), Box<dyn Error>> {
     let mut recorder = Consumer::start("recorder", &segment)?;
     let mut preview = Consumer::start("preview", &segment)?;
     for _ in 0..2 {
-        ready.wait_until(Deadline::after(Duration::from_secs(20)))?;
+        ready.wait_until(Deadline::after(Duration::from_secs(60)))?;
     }
     let start = Instant::now();
     // A frame stays published for as long as a reader may still come to it.
     let mut published = VecDeque::new();
     for number in 0..FRAMES {
-        let mut loan = pool.loan_until(Deadline::after(Duration::from_secs(20)))?;
+        let mut loan = pool.loan_until(Deadline::after(Duration::from_secs(60)))?;
         loan.fill(FRAME, |offset, piece| draw(number, offset, piece))?;
         let (parcel, held) = loan.publish();
         published.push_back(held);
-        publisher.publish_until(&parcel, Deadline::after(Duration::from_secs(20)))?;
+        publisher.publish_until(&parcel, Deadline::after(Duration::from_secs(60)))?;
         if published.len() > ON_THEIR_WAY + 2 {
             published.pop_front();
         }
@@ -84,7 +84,7 @@ fn produce() -> Result<(), Box<dyn Error>> {
             preview.process.kill()?;
             preview.process.wait()?;
             preview = Consumer::start("preview", &segment)?;
-            ready.wait_until(Deadline::after(Duration::from_secs(20)))?;
+            ready.wait_until(Deadline::after(Duration::from_secs(60)))?;
         }
     }
     // The last message: no frame.
@@ -134,7 +134,7 @@ fn consume(policy: Policy) -> Result<(), Box<dyn Error>> {
     segment.get::<Event>("ready")?.set()?;
     let (mut seen, mut missed) = (0u64, 0u64);
     loop {
-        match frames.receive_until(Deadline::after(Duration::from_secs(20))) {
+        match frames.receive_until(Deadline::after(Duration::from_secs(60))) {
             Ok(parcel) => match pool.receive(parcel) {
                 Ok(frame) => {
                     let mut first = None;

@@ -259,8 +259,8 @@ impl Stage {
             if self.is_over.load(Ordering::Relaxed) {
                 return Err("ended before it was done".into());
             }
-            if start.elapsed() > Duration::from_secs(20) {
-                return Err("waited for 20 seconds in vain".into());
+            if start.elapsed() > Duration::from_secs(60) {
+                return Err("waited for 60 seconds in vain".into());
             }
             std::thread::yield_now();
         }

@@ -30,7 +30,7 @@ pub(crate) const REQUESTS: u64 = 500;
 /// Those of them that are let through.
 pub(crate) const BUDGET: u64 = 400;
 /// A request that takes longer, all its tries together, has hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one client saw.
 #[derive(Clone, Debug, Default)]
