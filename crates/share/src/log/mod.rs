@@ -57,6 +57,13 @@ use words::{Eyes, Found, Hand, count_of, parameters, room_of};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Death
+/// | killed | others find |
+/// |---|---|
+/// | an appender, before the record is whole | nothing, or a hole that readers step over at once |
+/// | an appender, after it | the record |
+/// | a reader, at any time | nothing: its position is its own |
+///
 /// # Caveats
 /// Records have an order, so a reader waits at one whose appender lives and has not finished it. That is as
 /// long as a copy takes, unless the appender was stopped in the middle. Nothing is ever taken out: full is

@@ -126,6 +126,45 @@ impl QueueOptions {
 ///
 /// Senders and receivers take places ([`sender`](Self::sender), [`receiver`](Self::receiver)); a dead one's
 /// place is taken over by the next, and what it has left undone is settled by whoever comes upon it.
+///
+/// The values of one sender arrive in its order, but those that came back from a dead receiver.
+///
+/// # Death
+/// | killed | others find |
+/// |---|---|
+/// | a sender, before the value is published | nothing: its claim is taken away by whoever comes upon it |
+/// | a sender, after it | the value |
+/// | a receiver in [`receive`](Receiver::receive), before the value is out | the value, in its place |
+/// | a receiver in [`receive`](Receiver::receive), after it | nothing: it is gone with the receiver |
+/// | a receiver with a [`Lease`] that is not completed | the value again, or not: [`Orphans`] |
+///
+/// So a receiver that must not lose anything leases, does its work, and completes: at least once. One that
+/// must not do anything twice receives: at most once.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Orphans, Parties, Queue, QueueOptions, ReceiveError, Segment};
+/// let options = QueueOptions::new(1024).receivers(Parties::Many).orphans(Orphans::Redeliver);
+/// let segment = Segment::anonymous("mill").with::<Queue<u64>>("jobs", options).create()?;
+/// let jobs: Queue<u64> = segment.get("jobs")?;
+/// let mut sender = jobs.sender()?;
+/// for job in [7, 8] {
+///     sender.send(&job)?;
+/// }
+///
+/// // In another process:
+/// let mut receiver = jobs.receiver()?;
+/// let job = receiver.lease()?;
+/// assert_eq!((*job.get(), job.is_redelivered()), (7, false));
+/// job.complete()?; // killed before this, it would be another receiver's job, marked as redelivered
+/// assert_eq!(receiver.receive()?, 8);
+/// assert_eq!(receiver.try_receive(), Err(ReceiveError::Empty));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Caveats
+/// A sender that is stopped (not killed) between its claim and its value holds up what was claimed after it.
+/// A lease that is never completed holds up its place, and so the queue after one round.
 #[derive(Clone, Debug)]
 pub struct Queue<T> {
     ring: Ring,

@@ -34,9 +34,9 @@ pub enum Sharing {
     Owner,
     /// A group, too (mode 0660).
     Group(u32),
-    /// A group may read (mode 0640): snapshots, by a map for reading.
+    /// A group may read (mode 0640): snapshots and logs, by [`Directory::open_read_only`].
     GroupReads(u32),
-    /// Everybody may read (mode 0644): snapshots, by a map for reading.
+    /// Everybody may read (mode 0644): snapshots and logs, by [`Directory::open_read_only`].
     EveryoneReads,
 }
 

@@ -48,6 +48,26 @@ impl fmt::Display for Name {
 }
 
 /// The folder of named segments.
+///
+/// A segment stays when nobody uses it any more, so that the next one finds what was left. It is gone when it
+/// is [removed](Self::remove) or [pruned](Self::prune), or when the machine is restarted.
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Directory, ErrorKind, Mutex, Segment};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path();
+/// // let directory = Directory::default_of_user()?;
+/// let directory = Directory::at(path)?;
+/// let shop = Segment::builder("shop").directory(path).with::<Mutex<u64>>("stock", 100).create()?;
+/// assert_eq!(directory.segments()?, ["shop"]);
+/// assert_eq!(directory.inspect("shop")?.participants.len(), 1);
+/// assert_eq!(directory.remove("shop").unwrap_err().kind(), ErrorKind::Busy);
+/// drop(shop);
+/// directory.remove("shop")?;
+/// assert_eq!(directory.open("shop").unwrap_err().kind(), ErrorKind::NotFound);
+/// # Ok::<(), mapwright_share::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     path: PathBuf,

@@ -65,7 +65,11 @@ impl SegmentReader {
         refuse_what_is_in_the_way(path)?;
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let flags = i32::try_from(flags.bits()).unwrap_or(0);
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed);
+        let file = opened.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.advice("its maker has to come first"),
+            _ => error,
+        })?;
         let status = file.metadata().map_err(failed)?;
         if !status.is_file() {
             return Err(damaged(path, "it is no regular file"));

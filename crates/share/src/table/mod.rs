@@ -71,6 +71,17 @@ use store::{Expected, Store};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Death
+/// | killed | others find |
+/// |---|---|
+/// | a writer, before the one store that makes the change | the entry as it was, or none |
+/// | a writer, after it | the change, whole |
+/// | a reader, at any time | nothing |
+///
+/// So what has to change together goes into one entry. Where a request may come again because nobody knows
+/// whether it was done before its process was killed, its number goes into the entry too: whoever finds it
+/// there has been told. (The example `preforked` counts requests exactly once in this way.)
+///
 /// # Caveats
 /// A value of more than eight bytes takes its room twice. Keys are told apart by their bytes: 0.0 and -0.0
 /// are two.
@@ -160,10 +171,11 @@ impl<K: TableKey + ?Sized, V: Plain> Table<K, V> {
     }
 
     /// Puts in the place of a key's value what a function makes of it, `None` standing for no entry in both,
-    /// and returns what is there now.
+    /// and returns what it made.
     ///
-    /// The function may run several times, where others change the same entry meanwhile; it holds nothing, so
-    /// it may use the table and may panic.
+    /// No change of anybody else's is lost: the value is put there only if it is still the one that the
+    /// function was given. So the function may run several times, where others change the same entry
+    /// meanwhile, and what counts is its last run. It holds nothing: it may use the table and may panic.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).

@@ -70,6 +70,14 @@ use crate::value::words_of;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Death
+/// | killed | others find |
+/// |---|---|
+/// | a publisher, before the message is whole | nothing: readers step over what it had claimed |
+/// | a publisher, after it | the message |
+/// | the last publisher | `NoSender` once all was read, until another one comes |
+/// | a reader, at any time | nothing: a publisher that waits for it sees it off, and its place is free |
+///
 /// # Caveats
 /// A reader that blocks publishers and neither reads nor dies blocks them for ever: give `publish_until` a
 /// deadline. A publisher that is stopped (not killed) in the middle of a message holds readers up at that

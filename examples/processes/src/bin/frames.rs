@@ -5,15 +5,18 @@
 //! Two consumers read the same chunk in place: a recorder that must have every frame (the producer waits for
 //! it), and a preview that may lose old ones (it is told how many). In the middle the preview is killed while
 //! it reads, and another one takes its place; in the end every chunk is free again.
+//!
+//! The memory has no name: it goes to the consumers through Unix sockets, and is gone with the last of them.
+//! So there is nothing to clean up after Ctrl-C or kill -9.
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use mapwright::share::{
@@ -31,13 +34,21 @@ const CHUNKS: usize = 12;
 const ON_THEIR_WAY: usize = 4;
 const FRAMES: u64 = if cfg!(debug_assertions) { 60 } else { 600 };
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let role = std::env::args().nth(1);
-    match role.as_deref() {
-        None => produce(),
-        Some("recorder") => consume(Policy::Block),
-        Some("preview") => consume(Policy::DropOldest),
-        Some(_) => Err("usage: frames".into()),
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => produce(),
+        // Started by the producer, with a socket in the place of the standard input.
+        ["consume", "recorder"] => consume(Policy::Block),
+        ["consume", "preview"] => consume(Policy::DropOldest),
+        _ => Err("usage: frames".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("frames: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -54,17 +65,17 @@ fn produce() -> Result<(), Box<dyn Error>> {
     let mut recorder = Consumer::start("recorder", &segment)?;
     let mut preview = Consumer::start("preview", &segment)?;
     for _ in 0..2 {
-        ready.wait_until(Deadline::after(Duration::from_secs(20)))?;
+        ready.wait_until(Deadline::after(Duration::from_secs(60)))?;
     }
     let start = Instant::now();
     // A frame stays published for as long as a reader may still come to it.
     let mut published = VecDeque::new();
     for number in 0..FRAMES {
-        let mut loan = pool.loan_until(Deadline::after(Duration::from_secs(20)))?;
+        let mut loan = pool.loan_until(Deadline::after(Duration::from_secs(60)))?;
         loan.fill(FRAME, |offset, piece| draw(number, offset, piece))?;
         let (parcel, held) = loan.publish();
         published.push_back(held);
-        publisher.publish_until(&parcel, Deadline::after(Duration::from_secs(20)))?;
+        publisher.publish_until(&parcel, Deadline::after(Duration::from_secs(60)))?;
         if published.len() > ON_THEIR_WAY + 2 {
             published.pop_front();
         }
@@ -73,7 +84,7 @@ fn produce() -> Result<(), Box<dyn Error>> {
             preview.process.kill()?;
             preview.process.wait()?;
             preview = Consumer::start("preview", &segment)?;
-            ready.wait_until(Deadline::after(Duration::from_secs(20)))?;
+            ready.wait_until(Deadline::after(Duration::from_secs(60)))?;
         }
     }
     // The last message: no frame.
@@ -84,10 +95,15 @@ fn produce() -> Result<(), Box<dyn Error>> {
     drop((recorder, preview, published));
     pool.recover()?;
     let a_second = f64::from(u32::try_from(FRAMES)?) / took.as_secs_f64();
-    println!("{FRAMES} frames of {WIDTH}x{HEIGHT}, {a_second:.0} a second, read in place by two processes");
-    println!("recorder: {recorded}");
-    println!("preview, after the first one was killed: {previewed}");
-    println!("{} of {CHUNKS} chunks are free", pool.free());
+    // An error, and no panic, where nobody reads it any more.
+    writeln!(
+        std::io::stdout(),
+        "{FRAMES} frames of {WIDTH}x{HEIGHT}, {a_second:.0} a second, read in place by two processes\n\
+         recorder: {recorded}\n\
+         preview, after the first one was killed: {previewed}\n\
+         {} of {CHUNKS} chunks are free",
+        pool.free()
+    )?;
     if pool.free() != CHUNKS || !recorded.starts_with(&format!("{FRAMES} frames")) {
         return Err("something was lost".into());
     }
@@ -118,7 +134,7 @@ fn consume(policy: Policy) -> Result<(), Box<dyn Error>> {
     segment.get::<Event>("ready")?.set()?;
     let (mut seen, mut missed) = (0u64, 0u64);
     loop {
-        match frames.receive_until(Deadline::after(Duration::from_secs(20))) {
+        match frames.receive_until(Deadline::after(Duration::from_secs(60))) {
             Ok(parcel) => match pool.receive(parcel) {
                 Ok(frame) => {
                     let mut first = None;
@@ -159,7 +175,7 @@ impl Consumer {
     fn start(role: &str, segment: &Segment) -> Result<Self, Box<dyn Error>> {
         let (here, there) = UnixStream::pair()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(role).stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::piped());
+        command.args(["consume", role]).stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::piped());
         let mut process = command.spawn()?;
         segment.send(&here)?;
         let said = BufReader::new(process.stdout.take().ok_or("no standard output")?);

@@ -61,6 +61,36 @@ impl RecordsOptions {
 }
 
 /// Runs of bytes on their way from senders to one receiver, in shared memory.
+///
+/// Each record has a length of its own, up to [`longest`](Self::longest). There is one receiver at a time; to
+/// share work among several, use a [`Queue`](crate::Queue).
+///
+/// # Death
+/// | killed | others find |
+/// |---|---|
+/// | a sender, before its record is whole | nothing: the receiver steps over what it had claimed |
+/// | the receiver, before the record is out | the record, in its place |
+/// | the receiver, in [`receive_with`](RecordReceiver::receive_with)'s function | the record, again |
+/// | the receiver, after it | the next record |
+///
+/// # Examples
+/// ```
+/// use mapwright_share::{Parties, Records, RecordsOptions, Segment};
+/// let options = RecordsOptions::new(64 * 1024).senders(Parties::Many);
+/// let segment = Segment::anonymous("site").with::<Records>("lines", options).create()?;
+/// let lines: Records = segment.get("lines")?;
+/// let mut sender = lines.sender()?;
+/// sender.send(b"GET /")?;
+/// sender.send(b"GET /favicon.ico")?;
+///
+/// // In another process:
+/// let mut receiver = lines.receiver()?;
+/// let mut line = Vec::new();
+/// receiver.receive_into(&mut line)?;
+/// assert_eq!(line, b"GET /");
+/// assert_eq!(receiver.receive_with(|line| line.len())?, 16);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Records {
     ring: Ring,
