@@ -69,6 +69,7 @@ const SUITES: &[Suite] = &[
     kills::maps::SUITE,
     program::SUITE,
     share::segments::SUITE,
+    share::clock::SUITE,
     share::hostile::SUITE,
     share::storm::SUITE,
     bad_input::SUITE,

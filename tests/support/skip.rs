@@ -39,6 +39,10 @@ pub(crate) enum Need {
     Populate,
     /// A loop device, and `mkfs.xfs` with the kernel's xfs.
     Xfs,
+    /// A wall clock that may be changed without harm: `MAPWRIGHT_CLOCK_IS_FREE=1`, and root.
+    Clock,
+    /// A kernel that filters system calls (an emulator of programs does not).
+    Seccomp,
 }
 
 impl fmt::Display for Need {
@@ -58,6 +62,8 @@ impl fmt::Display for Need {
             Self::Overcommit => "overcommit",
             Self::Populate => "populate",
             Self::Xfs => "xfs",
+            Self::Clock => "clock",
+            Self::Seccomp => "seccomp",
         })
     }
 }
