@@ -71,6 +71,7 @@ const SUITES: &[Suite] = &[
     share::segments::SUITE,
     share::clock::SUITE,
     share::hostile::SUITE,
+    share::libraries::SUITE,
     share::storm::SUITE,
     bad_input::SUITE,
     bad_input::spans::SUITE,

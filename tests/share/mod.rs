@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod hostile;
+pub(crate) mod libraries;
 pub(crate) mod segments;
 pub(crate) mod storm;
 

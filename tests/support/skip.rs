@@ -41,6 +41,8 @@ pub(crate) enum Need {
     Xfs,
     /// A wall clock that may be changed without harm: `MAPWRIGHT_CLOCK_IS_FREE=1`, and root.
     Clock,
+    /// The program `mapwright-peer`, or cargo and rustup's target for musl to build it.
+    Musl,
     /// A kernel that filters system calls (an emulator of programs does not).
     Seccomp,
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Need {
             Self::Populate => "populate",
             Self::Xfs => "xfs",
             Self::Clock => "clock",
+            Self::Musl => "musl",
             Self::Seccomp => "seccomp",
         })
     }
