@@ -44,8 +44,8 @@ pub fn look_out(words: &[LookWord64], bytes: &mut [u8]) {
     copy_out(words, bytes);
 }
 
-/// Loads eight words: on x86-64 two at a time, into registers in which one can go on with both. Between any two
-/// words somebody may have written.
+/// Loads eight words: on x86-64 two at a time, into registers in which one can go on with both. Between any
+/// two words somebody may have written.
 #[inline(always)]
 #[must_use]
 pub fn look_at_eight(words: &[LookWord64; 8]) -> [u64; 8] {

@@ -210,8 +210,8 @@ impl List {
     fn unchecked() -> Self {
         // By a pointer: what is called with a reference is not inlined when it has much to do.
         let thread = THREAD.with(ptr::from_ref);
-        // SAFETY: nothing is dropped with it, so it is there for as long as its thread runs, which is this one
-        // and cannot hand the reference on: a `Thread` is not `Sync`.
+        // SAFETY: nothing is dropped with it, so it is there for as long as its thread runs, which is this
+        // one and cannot hand the reference on: a `Thread` is not `Sync`.
         let thread = unsafe { &*thread };
         Self { thread, head: thread.head.get(), block: thread.block.get(), epoch: fork::settled() }
     }

@@ -43,9 +43,9 @@ pub(crate) fn settle(epoch: u64) {
 /// How often something has happened in this process that may take shared memory away: see [`Calm`].
 static UPSETS: AtomicU64 = AtomicU64::new(0);
 
-/// Nothing has happened since that may have taken shared memory away: no fork, and no page had to be replaced.
-/// While that is so one comparison with one word is all the checking there is to do; afterwards, whoever asks
-/// has to look at what is its own.
+/// Nothing has happened since that may have taken shared memory away: no fork, and no page had to be
+/// replaced. While that is so one comparison with one word is all the checking there is to do; afterwards,
+/// whoever asks has to look at what is its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Calm(u64);
 

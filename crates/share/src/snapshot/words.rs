@@ -63,8 +63,8 @@ impl<'a> SnapshotWords<'a> {
         self.words.iter().map(|word| word.load(Ordering::Relaxed))
     }
 
-    /// Loads a line of eight words at a time, as long as there are as many: for loops that add up several sums
-    /// at once. What is left over, [`iter`](Self::iter) loads.
+    /// Loads a line of eight words at a time, as long as there are as many: for loops that add up several
+    /// sums at once. What is left over, [`iter`](Self::iter) loads.
     #[inline]
     pub fn lines(self) -> impl ExactSizeIterator<Item = [u64; 8]> + 'a {
         let (lines, _rest) = self.words.as_chunks();
