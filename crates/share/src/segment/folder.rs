@@ -168,8 +168,7 @@ impl Directory {
         Ok(pruned)
     }
 
-    /// Removes a segment that is from before the machine was started; `false` where there is another one, or
-    /// something else, which stays.
+    /// Removes a segment that is from before the machine was started; `false` where it is not.
     pub(super) fn remove_outdated(&self, name: &str) -> Result<bool> {
         match self.find(name) {
             Ok(found) if is_outdated(&found.contents) => Ok(remove_unheld(&found)?.is_ok()),
@@ -218,7 +217,6 @@ fn remove_left_over(path: &Path) -> std::io::Result<bool> {
     if marks.try_fold(false, |held, mark| Ok::<_, std::io::Error>(held || life.is_held(mark)?))? {
         return Ok(false);
     }
-    points::step();
     std::fs::remove_file(path)?;
     Ok(true)
 }

@@ -2,9 +2,6 @@
 
 mod deaths;
 mod fixtures;
-mod fuse;
-mod handovers;
-mod hidden;
 mod refusals;
 
 use std::os::unix::net::UnixStream;
