@@ -106,8 +106,7 @@ pub enum Acquired<'a> {
 #[must_use = "the lock is let go of at once"]
 pub struct Held<'a> {
     word: &'a RobustWord,
-    /// See [`tag`]. Two words in all: a guard that
-    /// travels through memory costs more than the lock.
+    /// See [`tag()`]; never 0. Two words in all: a guard that travels through memory costs more than the lock.
     tag: u64,
     /// The list belongs to the thread.
     _not_send: PhantomData<*const ()>,
@@ -170,7 +169,8 @@ impl Placed<RobustWord> {
     pub fn acquire_at_once(&self, taker: Taker) -> Option<Held<'_>> {
         let word: &RobustWord = self;
         let tag = word.take_at_once(taker);
-        (tag != 0).then_some(Held { word, tag, _not_send: PhantomData })
+        // Not `then_some`: one that is made is let go of.
+        if tag == 0 { None } else { Some(Held { word, tag, _not_send: PhantomData }) }
     }
 
     /// Returns whether anybody holds it, and who took it last.
