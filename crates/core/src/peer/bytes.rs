@@ -77,6 +77,19 @@ pub fn look_at_eight(words: &[LookWord64; 8]) -> [u64; 8] {
     std::array::from_fn(|index| words[index].load(Ordering::Relaxed))
 }
 
+/// Asks the processor for the line that a word is on, for whoever is about to look at it.
+#[inline(always)]
+pub fn fetch(word: &Word64) {
+    #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle))))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which no address makes wrong, and which every x86-64 processor knows.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle)))))]
+    let _no_hint_here = word;
+}
+
 /// Copies bytes into words; what the last word has beyond them becomes zero.
 ///
 /// # Panics

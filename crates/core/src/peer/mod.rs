@@ -43,7 +43,7 @@ pub use crate::sys::unnamed::Unnamed;
 pub use area::{Area, Lookable, Placed, Shared};
 pub use barrier::{heavy_fence, light_fence, others_fence};
 pub use bell::{Bell, Ticket};
-pub use bytes::{copy_in, copy_out, look_at_eight, look_out};
+pub use bytes::{copy_in, copy_out, fetch, look_at_eight, look_out};
 pub use deadline::Deadline;
 pub use life::{Life, Mark};
 pub use mapwright_derive::{Lookable, Shared};

@@ -106,7 +106,8 @@ pub enum Acquired<'a> {
 #[must_use = "the lock is let go of at once"]
 pub struct Held<'a> {
     word: &'a RobustWord,
-    /// See [`tag()`]; never 0. Two words in all: a guard that travels through memory costs more than the lock.
+    /// See [`tag()`]; never 0. Two words in all: a guard that travels through memory costs more than the
+    /// lock.
     tag: u64,
     /// The list belongs to the thread.
     _not_send: PhantomData<*const ()>,

@@ -5,9 +5,12 @@
 //! its cache: the sender reads the receiver's once it has used up the room that it saw last. The receiver's
 //! position is exact at every moment; the sender's is one behind where it died between the slot and its own
 //! line, which the slot tells.
+//!
+//! Values that fill whole lines have no word: it would be on a line of its own. There the sender's position
+//! says what has been sent, once for many values.
 
 use mapwright_core::Plain;
-use mapwright_core::peer::{Ordering, Word64, relax};
+use mapwright_core::peer::{Ordering, Word64, fetch, relax};
 
 use super::ring::Ring;
 use crate::value;
@@ -17,6 +20,9 @@ use crate::value;
 const LOOKS: u32 = 500;
 #[cfg(any(loom, shuttle))]
 const LOOKS: u32 = 0;
+
+/// So many words of a value lie on the line of the slot's word.
+const WITH_WORD: usize = 7;
 
 /// The sender's side.
 #[derive(Debug)]
@@ -29,26 +35,42 @@ pub(super) struct LaneSender {
 impl LaneSender {
     /// Goes on where the one before has stopped.
     pub(super) fn resume(ring: &Ring) -> Self {
-        let mut position = ring.control.sender.position.load(Ordering::Acquire);
-        let next = position.wrapping_add(1);
-        if ring.slot(position).is_some_and(|(word, _)| word.load(Ordering::Acquire) == next) {
-            position = next;
-            ring.control.sender.position.store(position, Ordering::Release);
-        }
+        let position = ring.sent();
+        ring.control.sender.position.store(position, Ordering::Release);
         Self { position, limit: position }
     }
 
     /// Writes a value where there is room.
     #[inline]
     pub(super) fn put<T: Plain>(&mut self, ring: &Ring, value: &T) -> bool {
+        let is_put = self.write(ring, value);
+        if is_put {
+            ring.announce(self.position.wrapping_sub(1));
+        }
+        is_put
+    }
+
+    /// Writes as many values as there is room for; returns how many.
+    pub(super) fn put_many<T: Plain>(&mut self, ring: &Ring, values: &[T]) -> usize {
+        if !ring.is_dense {
+            return values.iter().take_while(|&value| self.put(ring, value)).count();
+        }
+        let count = values.iter().take_while(|&value| self.write(ring, value)).count();
+        if count > 0 {
+            ring.announce(self.position.wrapping_sub(1));
+        }
+        count
+    }
+
+    /// Writes a value where there is room, and goes on without telling the receiver.
+    #[inline]
+    fn write<T: Plain>(&mut self, ring: &Ring, value: &T) -> bool {
         if self.position == self.limit && !self.find_room(ring) {
             return false;
         }
-        let Some((word, words)) = ring.slot(self.position) else { return false };
+        let Some(words) = ring.value(self.position) else { return false };
         value::store(words, value);
         self.position = self.position.wrapping_add(1);
-        word.store(self.position, Ordering::Release);
-        ring.control.sender.position.store(self.position, Ordering::Release);
         true
     }
 
@@ -69,6 +91,8 @@ impl LaneSender {
 #[derive(Debug)]
 pub(super) struct LaneReceiver {
     position: u64,
+    /// How many values are known to be there from the position on.
+    known: u64,
     /// The next value is leased. Nobody can ask meanwhile, unless the lease was leaked.
     is_leased: bool,
 }
@@ -93,15 +117,21 @@ impl LaneReceiver {
                 line.ahead.store(position, Ordering::Release);
             }
         }
-        Self { position, is_leased: false }
+        Self { position, known: 0, is_leased: false }
     }
 
     /// Returns the next value, which stays; none behind one that is held.
     #[inline]
-    pub(super) fn peek<T: Plain>(&self, ring: &Ring) -> Option<T> {
-        let (word, words) = ring.slot(self.position)?;
-        let is_there = word.load(Ordering::Acquire) == self.position.wrapping_add(1);
-        (is_there && !self.is_leased).then(|| value::load(words))
+    pub(super) fn peek<T: Plain>(&mut self, ring: &Ring) -> Option<T> {
+        (!self.is_leased && self.finds_next(ring)).then(|| ring.value(self.position).map(value::load))?
+    }
+
+    #[inline]
+    fn finds_next(&mut self, ring: &Ring) -> bool {
+        if self.known == 0 {
+            self.known = ring.ahead_of(self.position);
+        }
+        self.known > 0
     }
 
     /// Tells whether a value is held.
@@ -111,12 +141,15 @@ impl LaneReceiver {
 
     /// Waits a little while for the next value, and returns its words; none behind one that is held.
     #[inline]
-    pub(super) fn wait<'a>(&self, ring: &'a Ring) -> Option<&'a [Word64]> {
-        let (word, words) = ring.slot(self.position).filter(|_| !self.is_leased)?;
-        let next = self.position.wrapping_add(1);
+    pub(super) fn wait<'a>(&mut self, ring: &'a Ring) -> Option<&'a [Word64]> {
+        let words = ring.value(self.position).filter(|_| !self.is_leased)?;
         for _ in 0..LOOKS {
-            if word.load(Ordering::Acquire) == next {
+            if self.finds_next(ring) {
                 return Some(words);
+            }
+            // The value's last line comes along with the word that says that it is there.
+            if let Some(last) = words.last().filter(|_| words.len() > WITH_WORD) {
+                fetch(last);
             }
             relax();
         }
@@ -128,6 +161,7 @@ impl LaneReceiver {
     pub(super) const fn advance(&mut self) {
         self.is_leased = false;
         self.position = self.position.wrapping_add(1);
+        self.known = self.known.saturating_sub(1);
     }
 
     /// Lets go of all before the next value.

@@ -215,10 +215,10 @@ impl<T: Plain> Object for Queue<T> {
             return refuse("its capacity is no size; make it smaller");
         };
         let words = words_of::<T>();
-        let Some(all) = stride_of(words).checked_mul(capacity) else {
+        let shape = options.shape();
+        let Some(all) = stride_of(words, shape).checked_mul(capacity) else {
             return refuse("it would be larger than the address space; make its capacity smaller");
         };
-        let shape = options.shape();
         let tallies = tallies_of(shape, capacity);
         let word = size_of::<Word64>();
         let len = room(ACTION, &[(size_of::<Control>(), 1), (word, all), (word, tallies)])?;
@@ -269,11 +269,7 @@ pub(crate) fn inspect(site: &Site) -> Result<Vec<Figure>> {
 /// How many positions were sent, are in the queue, and are held.
 fn count_lane(ring: &Ring) -> (u64, u64, u64) {
     let received = ring.control.receiver.position.load(Ordering::Acquire);
-    let mut sent = ring.control.sender.position.load(Ordering::Acquire);
-    let next = sent.wrapping_add(1);
-    if ring.slot(sent).is_some_and(|(word, _)| word.load(Ordering::Acquire) == next) {
-        sent = next;
-    }
+    let sent = ring.sent();
     let held = ring.control.receiver.ahead.load(Ordering::Acquire) == received.wrapping_add(1);
     (sent, sent.saturating_sub(received), u64::from(held))
 }

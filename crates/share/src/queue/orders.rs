@@ -38,13 +38,18 @@ impl Oracle for Survivor {
 
 /// A queue of pairs of words, as seen by participants of these seats.
 fn rings<const N: usize>(shape: Shape, capacity: u64) -> [Ring; N] {
+    rings_of(shape, capacity, 2)
+}
+
+/// The same of values of so many words, of which the first two are used. A slot is one line.
+fn rings_of<const N: usize>(shape: Shape, capacity: u64, value_words: usize) -> [Ring; N] {
     let words = |count| Placed::own_many((0..count).map(|_| Word64::new(0)).collect());
     let control: Placed<super::Control> = Placed::own(Default::default());
     let slots = words(capacity * 8);
     let tallies = words(capacity);
     std::array::from_fn(|seat| {
         let oracle: Arc<dyn Oracle> = Arc::new(Survivor(Everybody::at(seat)));
-        Ring::new(control.clone(), slots.clone(), tallies.clone(), oracle, (shape, capacity, 8))
+        Ring::new(control.clone(), slots.clone(), tallies.clone(), oracle, (shape, capacity, value_words))
     })
 }
 
@@ -61,14 +66,23 @@ fn whole(pair: Pair) -> u64 {
 
 #[test]
 fn model_one_to_one_all_arrives_whole_and_in_order() {
-    explore(|| {
-        let [sending, receiving] = rings(shape(false, false), 2);
+    one_to_one(2);
+}
+
+#[test]
+fn model_one_to_one_values_that_fill_their_lines_arrive_whole_and_in_order() {
+    one_to_one(8);
+}
+
+/// Sends some at once, then one more.
+fn one_to_one(value_words: usize) {
+    explore(move || {
+        let [sending, receiving] = rings_of(shape(false, false), 2, value_words);
         let send = move || {
             let mut lane = LaneSender::resume(&sending);
-            for value in 1..=3u64 {
-                while !lane.put(&sending, &[value, value]) {
-                    relax();
-                }
+            assert_eq!(lane.put_many::<Pair>(&sending, &[[1, 1], [2, 2]]), 2, "there is room");
+            while !lane.put::<Pair>(&sending, &[3, 3]) {
+                relax();
             }
         };
         let receive = move || {

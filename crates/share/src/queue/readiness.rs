@@ -114,7 +114,7 @@ fn look_for_item(ring: &Ring) -> (bool, bool) {
         let line = &ring.control.receiver;
         let position = line.position.load(Ordering::Acquire);
         let next = position.wrapping_add(1);
-        let is_there = ring.slot(position).is_some_and(|(word, _)| word.load(Ordering::Acquire) == next);
+        let is_there = ring.ahead_of(position) > 0;
         let is_held = line.ahead.load(Ordering::Acquire) == next;
         return (is_there && !is_held, is_there && is_held);
     }
@@ -127,8 +127,7 @@ fn look_for_item(ring: &Ring) -> (bool, bool) {
 fn has_room(ring: &Ring) -> bool {
     if ring.shape.is_lane() {
         let received = ring.control.receiver.position.load(Ordering::Acquire);
-        let sent = ring.control.sender.position.load(Ordering::Acquire);
-        return sent.wrapping_sub(received) < ring.capacity;
+        return ring.sent().wrapping_sub(received) < ring.capacity;
     }
     let mut probe = SlotSender::resume(ring);
     probe.has_room(ring) || (probe.settle(ring) && probe.has_room(ring))

@@ -7,6 +7,8 @@
 //!                                                      else: all before it is done; where to look first
 //!            items, room: bells
 //!  slots     capacity times │ word │ value … │         whole cache lines; 56 bytes share the word's line
+//!                           │ value … │                one to one, of values that are whole lines: the
+//!                                                      sender's position says which are there
 //!  tallies   capacity times │ lap 32 │ holes 16 │ given back or dropped 16 │
 //!
 //!  word, one to one     position + 1
@@ -188,11 +190,23 @@ pub(super) struct Ring {
     shift: u32,
     /// Words a slot takes.
     stride: usize,
+    /// One to one, where the slots are values only.
+    pub(super) is_dense: bool,
+}
+
+/// Words of a cache line.
+const LINE: usize = 8;
+
+/// Tells whether slots are values and nothing else: from one sender to one receiver, where a word for each
+/// value would cost it a line more. The sender's position tells which values are there; a line of its own,
+/// too, but one for as many values as the receiver finds.
+const fn is_dense(words: usize, shape: Shape) -> bool {
+    shape.is_lane() && words > 0 && words.is_multiple_of(LINE)
 }
 
 /// Returns how many words a slot with so many words of value takes: whole lines.
-pub(super) const fn stride_of(words: usize) -> usize {
-    (words + 1).next_multiple_of(8)
+pub(super) const fn stride_of(words: usize, shape: Shape) -> usize {
+    if is_dense(words, shape) { words } else { (words + 1).next_multiple_of(LINE) }
 }
 
 impl Ring {
@@ -201,10 +215,11 @@ impl Ring {
         words: Placed<[Word64]>,
         tallies: Placed<[Word64]>,
         oracle: Arc<dyn Oracle>,
-        (shape, capacity, stride): (Shape, u64, usize),
+        (shape, capacity, words_of_value): (Shape, u64, usize),
     ) -> Self {
-        let shift = capacity.trailing_zeros();
-        Self { control, words, tallies, oracle, shape, capacity, shift, stride }
+        let (shift, stride) = (capacity.trailing_zeros(), stride_of(words_of_value, shape));
+        let is_dense = is_dense(words_of_value, shape);
+        Self { control, words, tallies, oracle, shape, capacity, shift, stride, is_dense }
     }
 
     /// Finds a queue in its room.
@@ -218,19 +233,56 @@ impl Ring {
             let expected = value_words.unwrap_or_default();
             return Err(site.damaged(format!("its values have {words} words, and the type has {expected}")));
         }
-        let stride = words.checked_add(8).map(|_| stride_of(words));
-        let all = stride.and_then(|stride| stride.checked_mul(count));
-        let (Some(stride), Some(all)) = (stride, all) else {
+        let all = words.checked_add(LINE).and_then(|_| stride_of(words, shape).checked_mul(count));
+        let Some(all) = all else {
             return Err(site.damaged(format!("{count} values of {words} words are no size")));
         };
         let mut parts = site.parts();
         let (control, slots) = (parts.one()?, parts.many(all)?);
         let tallies = parts.many(tallies_of(shape, count))?;
         let oracle = Arc::clone(site.oracle());
-        Ok(Self::new(control, slots, tallies, oracle, (shape, capacity, stride)))
+        Ok(Self::new(control, slots, tallies, oracle, (shape, capacity, words)))
     }
 
-    /// Returns the slot of a position: its word, and the value's words.
+    /// One to one: returns the words of a position's value.
+    #[inline]
+    pub(super) fn value(&self, position: u64) -> Option<&[Word64]> {
+        let start = self.index(position) * self.stride + usize::from(!self.is_dense);
+        self.words.get(start..start + self.stride - usize::from(!self.is_dense))
+    }
+
+    /// One to one: says that a position's value is there, and all before it.
+    #[inline]
+    pub(super) fn announce(&self, position: u64) {
+        let next = position.wrapping_add(1);
+        if !self.is_dense
+            && let Some((word, _)) = self.slot(position)
+        {
+            word.store(next, Ordering::Release);
+        }
+        self.control.sender.position.store(next, Ordering::Release);
+    }
+
+    /// One to one: how many values are known to be there from a position on. More than there is room for is
+    /// what somebody has scribbled.
+    #[inline]
+    pub(super) fn ahead_of(&self, position: u64) -> u64 {
+        if self.is_dense {
+            let sent = self.control.sender.position.load(Ordering::Acquire).wrapping_sub(position);
+            return if sent > self.capacity { 0 } else { sent };
+        }
+        let next = position.wrapping_add(1);
+        u64::from(self.slot(position).is_some_and(|(word, _)| word.load(Ordering::Acquire) == next))
+    }
+
+    /// One to one: returns the position that is sent next. A sender that died between its last slot and its
+    /// own line has left the line one behind.
+    pub(super) fn sent(&self) -> u64 {
+        let position = self.control.sender.position.load(Ordering::Acquire);
+        if self.is_dense { position } else { position.wrapping_add(self.ahead_of(position)) }
+    }
+
+    /// Returns the slot of a position: its word, and the value's words. (Not where slots are values only.)
     #[inline]
     pub(super) fn slot(&self, position: u64) -> Option<(&Word64, &[Word64])> {
         let start = self.index(position) * self.stride;

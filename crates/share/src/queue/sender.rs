@@ -84,7 +84,10 @@ impl<T: Plain> Sender<T> {
     /// As [`try_send`](Self::try_send), where there is room for none.
     pub fn send_many(&mut self, values: &[T]) -> Result<usize, SendError> {
         self.ring.control.check()?;
-        let sent = values.iter().take_while(|value| self.put_silently(value)).count();
+        let sent = match &mut self.road {
+            Road::Lane(lane) => lane.put_many(&self.ring, values),
+            Road::Slots(slots) => values.iter().take_while(|&value| slots.put(&self.ring, value)).count(),
+        };
         if sent > 0 {
             self.ring.control.items.ring();
         } else if let Some(first) = values.first() {
@@ -95,19 +98,14 @@ impl<T: Plain> Sender<T> {
 
     #[inline]
     fn put(&mut self, value: &T) -> bool {
-        let done = self.put_silently(value);
+        let done = match &mut self.road {
+            Road::Lane(lane) => lane.put(&self.ring, value),
+            Road::Slots(slots) => slots.put(&self.ring, value),
+        };
         if done {
             self.ring.control.items.ring();
         }
         done
-    }
-
-    #[inline]
-    fn put_silently(&mut self, value: &T) -> bool {
-        match &mut self.road {
-            Road::Lane(lane) => lane.put(&self.ring, value),
-            Road::Slots(slots) => slots.put(&self.ring, value),
-        }
     }
 
     /// Tries again once dead ones' claims are out of the way.
