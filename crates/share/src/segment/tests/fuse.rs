@@ -1,12 +1,21 @@
-//! A file system without unnamed files: one folder in memory, served through FUSE by this process.
+//! A file system without unnamed files: one folder in memory, served through FUSE.
 //!
 //! It is mounted nowhere: the mount is a descriptor, and gone with it, however the process ends.
+//!
+//! # Why in a process of its own
+//! Who unmaps a file on it writes back what it has changed, and waits for the server's answer with its memory
+//! map's lock held for reading (`fuse_vma_close` in the kernel). To read the request the kernel pins the
+//! server's buffer, which takes the same lock where a fork has made the buffer copy on write. Were both in
+//! one process, a thread that maps, unmaps or forks just then would be queued between the two, as tests that
+//! run beside this one do all the time, and all three would wait for ever, beyond the reach of signals.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +28,11 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
 };
 
+use mapwright_core::peer::points::{Child, End};
+use mapwright_core::{MapOptions, MemFile};
+
+use crate::testing::skip;
+
 /// The kernel asks each time.
 const NEVER: Duration = Duration::ZERO;
 
@@ -29,8 +43,17 @@ pub(super) enum Renaming {
     KnowsNone,
 }
 
-/// The mount; gone when it is dropped.
-pub(super) struct Fuse(OwnedFd);
+/// Tells a process of the tests that it is a server, and of which kind.
+const SERVES: &str = "MAPWRIGHT_TEST_SERVES_FUSE";
+
+/// What such a process runs.
+const RUNS: &str = "segment::tests::fuse::whoever_unmaps_is_answered_while_others_fork_and_map";
+
+/// The mount and its server; gone when it is dropped.
+pub(super) struct Fuse {
+    mount: OwnedFd,
+    server: process::Child,
+}
 
 impl Fuse {
     /// Mounts an empty folder; says what is missing where that cannot be done here.
@@ -53,18 +76,76 @@ impl Fuse {
             fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
         };
         let mount = mount().map_err(|error| format!("mounting FUSE: {error}"))?;
-        let files = Files { state: Mutex::default(), renaming };
-        let session = Session::from_fd(files, device.into(), SessionACL::Owner, fuser::Config::default());
-        let session = session.map_err(|error| format!("serving FUSE: {error}"))?;
-        // Ends with the mount.
-        std::thread::spawn(move || session.run());
-        Ok(Self(mount))
+        // Executed anew: it has no memory and no descriptor of this process but the device.
+        let server = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", RUNS])
+            .env(SERVES, format!("{renaming:?}"))
+            .stdin(device)
+            .stdout(Stdio::null())
+            .spawn();
+        let server = server.map_err(|error| format!("starting a server for FUSE: {error}"))?;
+        Ok(Self { mount, server })
     }
 
     /// Returns the folder's path, for this process and its forked children.
     pub(super) fn path(&self) -> PathBuf {
-        format!("/proc/self/fd/{}/.", self.0.as_raw_fd()).into()
+        format!("/proc/self/fd/{}/.", self.mount.as_raw_fd()).into()
     }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        // Not left to the mount's end: children of other tests may have it a while longer.
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+}
+
+/// Serves, in a process that was made to.
+fn serve(renaming: &str) {
+    let renaming =
+        [Renaming::KnowsFlags, Renaming::KnowsNone].into_iter().find(|it| format!("{it:?}") == renaming);
+    let files = Files { state: Mutex::default(), renaming: renaming.unwrap() };
+    let device = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let session = Session::from_fd(files, device, SessionACL::Owner, fuser::Config::default());
+    // Until the mount is gone.
+    session.unwrap().run().unwrap();
+}
+
+/// Also what a server runs, which has no other way in.
+#[test]
+fn whoever_unmaps_is_answered_while_others_fork_and_map() {
+    if let Ok(renaming) = std::env::var(SERVES) {
+        return serve(&renaming);
+    }
+    let fuse = match Fuse::mount(Renaming::KnowsFlags) {
+        Ok(fuse) => fuse,
+        Err(why) => return skip("fuse", &why),
+    };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(Child::fork(|| {}).wait(), End::Exited(0));
+            }
+        });
+        scope.spawn(|| {
+            let file = MemFile::new("mapped", 4096).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                drop(MapOptions::new().map_mut(&file).unwrap());
+            }
+        });
+        for round in 0..100 {
+            let path = fuse.path().join(round.to_string());
+            let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+            file.set_len(1 << 16).unwrap();
+            let map = MapOptions::new().map_mut(&file).unwrap();
+            map.view().copy_from(0, &[7; 1 << 16]).unwrap();
+            drop(map);
+            assert_eq!(std::fs::read(&path).unwrap(), [7; 1 << 16]);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[derive(Clone, Debug)]
