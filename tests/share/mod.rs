@@ -1,6 +1,8 @@
 //! Processes that share memory: killed, stopped, in other namespaces, and without manners.
 
+pub(crate) mod clock;
 pub(crate) mod hostile;
+pub(crate) mod libraries;
 pub(crate) mod segments;
 pub(crate) mod storm;
 

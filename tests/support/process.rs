@@ -104,9 +104,18 @@ impl Process {
 
     /// Starts a role that is handed this as its stdin.
     pub(crate) fn start_with_stdin(role: &str, args: &[&str], stdin: Stdio) -> Self {
-        let mut child = command(role, args).stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
+        Self::spawn(role, command(role, args).stdin(stdin))
+    }
+
+    /// Starts another program that the test talks with.
+    pub(crate) fn start_command(name: &str, command: &mut Command) -> Self {
+        Self::spawn(name, command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { role: role.to_owned(), stdin: child.stdin.take(), stdout, child }
+        Self { role: name.to_owned(), stdin: child.stdin.take(), stdout, child }
     }
 
     pub(crate) fn id(&self) -> u32 {

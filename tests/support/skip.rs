@@ -39,6 +39,12 @@ pub(crate) enum Need {
     Populate,
     /// A loop device, and `mkfs.xfs` with the kernel's xfs.
     Xfs,
+    /// A wall clock that may be changed without harm: `MAPWRIGHT_CLOCK_IS_FREE=1`, and root.
+    Clock,
+    /// The program `mapwright-peer`, or cargo and rustup's target for musl to build it.
+    Musl,
+    /// A kernel that filters system calls (an emulator of programs does not).
+    Seccomp,
 }
 
 impl fmt::Display for Need {
@@ -58,6 +64,9 @@ impl fmt::Display for Need {
             Self::Overcommit => "overcommit",
             Self::Populate => "populate",
             Self::Xfs => "xfs",
+            Self::Clock => "clock",
+            Self::Musl => "musl",
+            Self::Seccomp => "seccomp",
         })
     }
 }

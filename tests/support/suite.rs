@@ -4,7 +4,7 @@
 //! refuse.
 
 use super::process::Parent;
-use super::program;
+use super::program::{self, Library};
 use super::skip::{self, Skip};
 use super::watchdog::Watch;
 use libtest_mimic::{Arguments, Trial};
@@ -26,8 +26,15 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    fn needs_program(&self) -> bool {
-        without_crate(self.name).starts_with("program::")
+    /// Builds the programs that it starts.
+    fn prepare(&self) {
+        let name = without_crate(self.name);
+        if name.starts_with("program::") {
+            drop(program::path());
+        }
+        if name.starts_with("share::libraries::") {
+            drop(Library::ALL.map(program::peer));
+        }
     }
 }
 
@@ -95,14 +102,10 @@ pub(crate) fn run(suites: &[Suite]) -> ExitCode {
         .collect();
     let arguments = Arguments::from_args();
     let is_chosen = |name: &str| arguments.filter.as_deref().is_none_or(|filter| name.contains(filter));
-    if !arguments.list
-        && suites
-            .iter()
-            .flat_map(|suite| suite.tests)
-            .any(|test| test.needs_program() && is_chosen(test.name))
-    {
+    if !arguments.list {
         // Now: cargo's work must not count against the patience with the first test.
-        drop(program::path());
+        let chosen = suites.iter().flat_map(|suite| suite.tests).filter(|test| is_chosen(test.name));
+        chosen.for_each(Test::prepare);
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     skip::print_summary();

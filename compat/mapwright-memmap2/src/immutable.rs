@@ -125,10 +125,11 @@ fn check_file(file: &OwnedFd) -> Result<(), MapIfSafeError> {
 
 /// Whether a file has fs-verity, on a file system whose word counts.
 fn has_verity(file: &OwnedFd) -> bool {
-    const BTRFS: i64 = 0x9123_683e;
-    const EXT4: i64 = 0xef53;
-    const F2FS: i64 = 0xf2f5_2010;
+    const BTRFS: i128 = 0x9123_683e;
+    const EXT4: i128 = 0xef53;
+    const F2FS: i128 = 0xf2f5_2010;
     /// `_IOWR('f', 134, struct fsverity_digest)`, linux/fsverity.h.
+    #[cfg_attr(target_env = "musl", allow(overflowing_literals, reason = "an int of the same bits there"))]
     const MEASURE_VERITY: libc::Ioctl = 0xc004_6686;
     /// `struct fsverity_digest` without room for the digest itself.
     #[repr(C)]
@@ -147,13 +148,14 @@ fn has_verity(file: &OwnedFd) -> bool {
     measured == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EOVERFLOW)
 }
 
-/// Returns the magic number of the file system that holds a file.
-fn file_system(file: &OwnedFd) -> Option<i64> {
+/// Returns the magic number of the file system that holds a file: the C libraries differ about its sign.
+fn file_system(file: &OwnedFd) -> Option<i128> {
     let mut stat = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: takes an open descriptor and fills the local structure, or fails.
     if unsafe { libc::fstatfs(file.as_raw_fd(), stat.as_mut_ptr()) } != 0 {
         return None;
     }
     // SAFETY: fstatfs has succeeded, so it has filled the structure.
-    Some(unsafe { stat.assume_init() }.f_type)
+    let stat = unsafe { stat.assume_init() };
+    Some(stat.f_type.into())
 }

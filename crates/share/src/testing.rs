@@ -7,7 +7,7 @@ use mapwright_core::{MapOptions, MemFile, Seals};
 
 use crate::object::{Object, Site};
 
-pub(crate) use crash::at_every_point;
+pub(crate) use crash::{at_every_pair, at_every_point, at_every_stop};
 
 const SEATS: usize = 16;
 const SEATS_LEN: usize = SEATS * size_of::<Seat>();
@@ -85,6 +85,7 @@ pub(crate) fn skip(need: &str, why: &str) {
 
 /// Deaths, one after the other.
 mod crash {
+    use std::fmt::Arguments;
     use std::io::Write;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -92,6 +93,8 @@ mod crash {
 
     /// Points at which somebody was killed, over all tests of this run.
     static KILLED: AtomicU64 = AtomicU64::new(0);
+    /// Pairs of points of two who were killed one after the other, over all tests of this run.
+    static PAIRS: AtomicU64 = AtomicU64::new(0);
 
     /// Kills a child before each step of an operation, and once after the last; each time on fresh ground.
     ///
@@ -105,22 +108,100 @@ mod crash {
         operate: impl Fn(&G, &dyn Fn()),
         check: impl Fn(&G, u64),
     ) {
+        let killed = at_each(name, prepare, operate, check);
+        let all = KILLED.fetch_add(killed, Ordering::Relaxed) + killed;
+        say(format_args!("crash points: {name}: killed at each of {killed} ({all} so far)"));
+    }
+
+    /// A death at each step of an operation, and after each of them one at each step of what puts it right:
+    /// as [`at_every_point`], with one more who is killed before.
+    pub(crate) fn at_every_pair<G>(
+        name: &str,
+        prepare: impl Fn() -> G,
+        operate: impl Fn(&G, &dyn Fn()),
+        recover: impl Fn(&G, &dyn Fn()),
+        check: impl Fn(&G, u64),
+    ) {
+        let mut pairs = 0;
+        for first in 1.. {
+            let is_last = std::cell::Cell::new(false);
+            let killed = || {
+                let ground = prepare();
+                let child = Child::fork(|| operate(&ground, &|| points::arm(first)));
+                is_last.set(is_over(name, first, child.wait()));
+                ground
+            };
+            pairs += at_each(&format!("{name}, after point {first}"), killed, &recover, &check);
+            if is_last.get() {
+                KILLED.fetch_add(first - 1, Ordering::Relaxed);
+                break;
+            }
+        }
+        let all = PAIRS.fetch_add(pairs, Ordering::Relaxed) + pairs;
+        say(format_args!("crash pairs: {name}: killed at each of {pairs} pairs ({all} so far)"));
+    }
+
+    /// Stops a child before each step of an operation, while somebody else does something, and lets it go on:
+    /// it has to come to its end.
+    pub(crate) fn at_every_stop<G>(
+        name: &str,
+        prepare: impl Fn() -> G,
+        operate: impl Fn(&G, &dyn Fn()),
+        meanwhile: impl Fn(&G),
+        check: impl Fn(&G),
+    ) {
+        let mut point = 1;
+        loop {
+            let ground = prepare();
+            let child = Child::fork(|| operate(&ground, &|| points::arm_stop(point)));
+            let end = match child.wait_until_stopped() {
+                (Some(stopped), _) => {
+                    meanwhile(&ground);
+                    stopped.signal(rustix::process::Signal::CONT.as_raw());
+                    stopped.wait()
+                }
+                (None, end) => {
+                    assert_eq!(end, End::Exited(0), "{name}: it was not stopped");
+                    break;
+                }
+            };
+            assert_eq!(end, End::Exited(0), "{name}: it was stopped at point {point}");
+            check(&ground);
+            point += 1;
+        }
+        say(format_args!("stops: {name}: stopped at each of {}", point - 1));
+    }
+
+    /// Returns how many steps there were.
+    fn at_each<G>(
+        name: &str,
+        prepare: impl Fn() -> G,
+        operate: impl Fn(&G, &dyn Fn()),
+        check: impl Fn(&G, u64),
+    ) -> u64 {
         let mut point = 1;
         loop {
             let ground = prepare();
             let child = Child::fork(|| operate(&ground, &|| points::arm(point)));
-            match child.wait() {
-                End::Killed(9) => check(&ground, point),
-                End::Exited(0) => {
-                    check(&ground, 0);
-                    break;
-                }
-                end => panic!("{name}: at point {point} the child ended by itself: {end:?}"),
+            if is_over(name, point, child.wait()) {
+                check(&ground, 0);
+                return point - 1;
             }
+            check(&ground, point);
             point += 1;
         }
-        let all = KILLED.fetch_add(point - 1, Ordering::Relaxed) + point - 1;
-        let mut out = std::io::stderr().lock();
-        writeln!(out, "crash points: {name}: killed at each of {} ({all} so far)", point - 1).unwrap();
+    }
+
+    /// Tells whether a child had fewer steps than the one before which it was to die.
+    fn is_over(name: &str, point: u64, end: End) -> bool {
+        match end {
+            End::Killed(9) => false,
+            End::Exited(0) => true,
+            end => panic!("{name}: at point {point} the child ended by itself: {end:?}"),
+        }
+    }
+
+    fn say(what: Arguments<'_>) {
+        writeln!(std::io::stderr().lock(), "{what}").unwrap();
     }
 }

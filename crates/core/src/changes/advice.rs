@@ -101,6 +101,8 @@ pub enum Advice {
 impl Advice {
     /// The kernel's number.
     pub(super) fn number(self) -> i32 {
+        /// Linux 6.1, which libc's list for musl lacks.
+        const MADV_COLLAPSE: i32 = 25;
         /// Linux 6.13, later than libc's list.
         const MADV_GUARD_INSTALL: i32 = 102;
         /// See [`MADV_GUARD_INSTALL`].
@@ -116,7 +118,7 @@ impl Advice {
             Self::PageOut => libc::MADV_PAGEOUT,
             Self::Free => libc::MADV_FREE,
             Self::Remove => libc::MADV_REMOVE,
-            Self::Collapse => libc::MADV_COLLAPSE,
+            Self::Collapse => MADV_COLLAPSE,
             Self::PopulateRead => libc::MADV_POPULATE_READ,
             Self::PopulateWrite => libc::MADV_POPULATE_WRITE,
             Self::HugePage => libc::MADV_HUGEPAGE,

@@ -7,6 +7,18 @@
 //! A listener that dies leaves a mark: the next ring wakes nobody, and takes it away. A ringer that dies may
 //! have published, or taken the mark away too, and woken nobody: so nobody sleeps for longer than 100 ms
 //! without looking.
+//!
+//! # What idling costs
+//! Looking around ten times a second costs a waiter 15 to 25 µs of processor time each, most of which is the
+//! kernel's for falling asleep and waking up: 100 processes that wait for nothing take about 2 % of one
+//! processor (measured over 10 s on a virtual machine; one takes a fiftieth of a percent). Where barriers
+//! cannot be issued ([`others_fence`]) a ring can be missed, so a waiter looks every 5 ms: 100 of them take a
+//! quarter of a processor.
+//!
+//! Nothing but looking would do: a death wakes nobody here. The kernel lets go of a dead thread's lock words
+//! and wakes one who sleeps on each ([`RobustWord`](super::RobustWord)); it knows of no other word, and of
+//! none where they bear no thread ids, as between pid namespaces. A process with many waiters has them wait
+//! by descriptors: one thread of it looks around for all.
 
 use std::time::Duration;
 

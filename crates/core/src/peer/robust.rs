@@ -17,8 +17,10 @@
 //! changed its id by then), and those on a list that somebody has cut.
 //!
 //! # Caveats
-//! - That this thread holds a word already is known of the first kind only. Who holds one of the second kind
-//!   (see [`thread`] for when that is) and takes it again waits for itself.
+//! - That this thread holds a word already is known of the first kind whatever mapping and participant it was
+//!   taken by, of the second kind (see [`thread`] for when that is) where it was taken by the same
+//!   participant. A process that takes part twice, and takes one by the one and then by the other, waits for
+//!   itself.
 //! - What a thread still holds when its thread-local values are dropped has been let go of, as a dead
 //!   holder's.
 //!
@@ -82,7 +84,9 @@ pub struct RobustWord {
     /// The C library writes here where it links one of its own in front of this one; nobody reads it.
     _previous: Word64,
     next: Word64,
-    _rest: [Word64; 3],
+    /// Of one of the second kind: which of the holder's threads holds it ([`thread_of`]); 0 for none.
+    thread: Word64,
+    _rest: [Word64; 2],
 }
 
 // SAFETY: words only, `repr(C)`.
@@ -152,6 +156,9 @@ impl Placed<RobustWord> {
         // An observer has no name that others could tell from a dead one's.
         if me == Identity::nobody() {
             return Acquired::TimedOut;
+        }
+        if word.is_held_here(me) {
+            return Acquired::Deadlock;
         }
         let taking = Taking { oracle, me, knows_thread_ids: oracle.knows_thread_ids(), until };
         if taking.knows_thread_ids
@@ -240,7 +247,17 @@ impl RobustWord {
         Some(self.acquired(true, died, taking.me))
     }
 
+    /// Tells whether this thread holds the word by an identity. Nobody else writes what is compared, and this
+    /// thread takes it back before it lets go: so it is never an older one's.
+    fn is_held_here(&self, me: Identity) -> bool {
+        self.word.load(Ordering::Relaxed) & HOLDER == BY_IDENTITY | me.short()
+            && thread_of(me).is_some_and(|mine| self.thread.load(Ordering::Relaxed) == mine)
+    }
+
     fn acquired(&self, by_kernel: bool, died: bool, me: Identity) -> Acquired<'_> {
+        if !by_kernel && let Some(mine) = thread_of(me) {
+            self.thread.store(mine, Ordering::Relaxed);
+        }
         if died {
             self.before.store(self.holder.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -375,6 +392,7 @@ impl RobustWord {
     #[inline(never)]
     fn release_by_identity(&self, held: u64) {
         if held == tag(fork::Epoch::current(), false) {
+            self.thread.store(0, Ordering::Relaxed);
             self.let_go();
         }
     }
@@ -512,6 +530,13 @@ impl Drop for Held<'_> {
 #[inline(always)]
 const fn tag(epoch: u64, by_kernel: bool) -> u64 {
     if by_kernel { epoch } else { epoch | 1 << 63 }
+}
+
+/// This thread as a holder of words that bear an identity: the identity's short form, and which of its
+/// process's threads it is. `None` under a model checker, whose threads are all one.
+fn thread_of(me: Identity) -> Option<u64> {
+    let is_real = cfg!(not(any(loom, shuttle)));
+    is_real.then(|| u64::from(me.short()) << 32 | u64::from(thread::number()))
 }
 
 #[inline]

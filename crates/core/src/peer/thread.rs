@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::mem::offset_of;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
 
 use super::points;
 use super::robust::RobustWord;
@@ -100,6 +100,21 @@ pub(super) struct Place {
     len: usize,
     older: *mut Node,
     place: &'static AtomicUsize,
+}
+
+/// Returns this thread's number, which no other thread of this process has ever had: unlike the kernel's id
+/// it says whether a thread that has ended left a word behind. Never 0.
+pub(super) fn number() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static NUMBER: Cell<u32> = const { Cell::new(0) };
+    }
+    NUMBER.with(|number| {
+        while number.get() == 0 {
+            number.set(LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1));
+        }
+        number.get()
+    })
 }
 
 /// Tells whether any thread of this process has a word in a range on its list.

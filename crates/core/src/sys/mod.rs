@@ -17,3 +17,11 @@ pub(crate) mod seal;
 pub(crate) mod smaps;
 pub(crate) mod unnamed;
 pub(crate) mod verity;
+
+/// An ioctl(2)'s number as the C library takes it: glibc's is a long, musl's an int of the same bits.
+fn request(number: u32) -> libc::Ioctl {
+    #[cfg(target_env = "musl")]
+    return number.cast_signed();
+    #[cfg(not(target_env = "musl"))]
+    return libc::Ioctl::from(number);
+}

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use linux_raw_sys::general::{page_region, pm_scan_arg};
 
-use super::page;
+use super::{page, request};
 
 /// A page that is in memory (`PAGE_IS_PRESENT`).
 pub(crate) const IS_PRESENT: u64 = 1 << 3;
@@ -55,8 +55,7 @@ pub(crate) fn scan(
         };
         // SAFETY: both structures are locals laid out as the kernel's (linux/fs.h), and the array's length is
         // given. The call only reads about address space.
-        let count =
-            unsafe { libc::ioctl(pagemap.as_raw_fd(), libc::Ioctl::from(PAGEMAP_SCAN), &raw mut arguments) };
+        let count = unsafe { libc::ioctl(pagemap.as_raw_fd(), request(PAGEMAP_SCAN), &raw mut arguments) };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for region in &found[..count] {
             each(narrow(region.start)..narrow(region.end));

@@ -46,9 +46,9 @@ pub(crate) fn userfaultfd_by_device() -> io::Result<OwnedFd> {
     /// `_IO(0xAA, 0)`
     const USERFAULTFD_IOC_NEW: u32 = 0xAA00;
     let device = File::options().read(true).write(true).open("/dev/userfaultfd")?;
-    let request = libc::Ioctl::from(USERFAULTFD_IOC_NEW);
+    let new = super::request(USERFAULTFD_IOC_NEW);
     // SAFETY: takes flags and returns a new descriptor or an error.
-    let fd = unsafe { libc::ioctl(device.as_raw_fd(), request, libc::O_CLOEXEC) };
+    let fd = unsafe { libc::ioctl(device.as_raw_fd(), new, libc::O_CLOEXEC) };
     adopt(libc::c_long::from(fd))
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, RenameFlags};
 
 use super::file;
+use crate::peer::points;
 
 /// How often another hidden name is tried where one is taken.
 const ATTEMPTS: usize = 16;
@@ -40,6 +41,7 @@ struct HiddenName(PathBuf);
 impl Drop for HiddenName {
     fn drop(&mut self) {
         // Gone already where the file was moved to its place.
+        points::step();
         let _gone = std::fs::remove_file(&self.0);
     }
 }

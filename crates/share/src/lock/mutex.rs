@@ -44,9 +44,10 @@ pub(super) struct Head {
 ///   whole. A holder that is killed leaves the value of its last finished `store`; several stores that belong
 ///   together may be half done, which is why its death has to be answered.
 /// - A process that is stopped holds its locks. Deadlines are the remedy.
-/// - A thread that locks what it holds is told [`LockError::Deadlock`] where the lock word bears its thread
-///   id. Where it bears the participant's identity (between pid namespaces, beyond 32 locks that a thread
-///   holds at once, while it holds a robust mutex of the C library's, in ending threads) it waits for itself.
+/// - A thread that locks what it holds is told [`LockError::Deadlock`]. Where the lock word bears not its
+///   thread id but the participant's identity (between pid namespaces, beyond 32 locks that a thread holds at
+///   once, while it holds a robust mutex of the C library's, in ending threads, with musl) that is known only
+///   of the same participant: a process that has opened the segment twice can wait for itself.
 /// - A guard that is still there when its thread ends (leaked, or kept in a thread-local value) is let go of
 ///   as a dead holder's.
 /// - Where somebody cuts the file short, what is loaded by a guard is zeros.
@@ -148,7 +149,7 @@ impl<T: Plain> Mutex<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the lock where the last holder died, [`LockError::Poisoned`],
-    /// [`LockError::Deadlock`] where this thread is known to hold it, [`LockError::Fault`].
+    /// [`LockError::Deadlock`] where this thread holds it, [`LockError::Fault`].
     ///
     /// # Kernel
     /// None while nobody else holds it; else futex(2).

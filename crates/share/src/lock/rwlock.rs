@@ -56,7 +56,7 @@ impl<T> RwLockOptions<T> {
 /// - A thread that reads and wants to write, or to read once more while a writer waits, waits for itself.
 ///   (One that writes is told [`LockError::Deadlock`].)
 /// - As for [`Mutex`](crate::Mutex), values are copied in and out; and as there, [`LockError::Deadlock`] is
-///   not answered where lock words bear identities.
+///   answered of the same participant where lock words bear identities.
 ///
 /// # Death
 /// | killed | leaves | others get |
@@ -149,7 +149,7 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the right to write where the last writer died, [`LockError::Poisoned`],
-    /// [`LockError::Deadlock`] where this thread is known to write, [`LockError::Fault`].
+    /// [`LockError::Deadlock`] where this thread writes, [`LockError::Fault`].
     ///
     /// # Kernel
     /// None while nobody writes; else futex(2).
@@ -212,7 +212,7 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the lock where the last writer died, [`LockError::Poisoned`],
-    /// [`LockError::Deadlock`] where this thread is known to write already, [`LockError::Fault`].
+    /// [`LockError::Deadlock`] where this thread writes already, [`LockError::Fault`].
     ///
     /// # Kernel
     /// None while nobody reads or writes; else futex(2).

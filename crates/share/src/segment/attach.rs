@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mapwright_core::peer::{Area, Deadline, Life, Mark, Roster, Word32, wait};
+use mapwright_core::peer::{Area, Deadline, Life, Mark, Roster, Word32, points, wait};
 use mapwright_core::{Error, ErrorKind, MapOptions, Result};
 
 use super::header::{self, Contents};
@@ -115,6 +115,7 @@ pub(super) fn attach(
 
 fn find(directory: &Directory, name: &Name) -> Result<Found> {
     let path = directory.file_of(name);
+    points::step();
     let file = open_without_following(&path)?;
     let user = rustix::process::geteuid().as_raw();
     let status = file.metadata().map_err(|cause| Error::os(ACTION, quoted(&path), cause))?;

@@ -176,6 +176,7 @@ impl Builder {
             return self.create_anonymous();
         }
         let directory = self.folder()?;
+        let mut was_replaced = false;
         loop {
             match directory.open(&self.name) {
                 Ok(segment) => {
@@ -186,7 +187,12 @@ impl Builder {
                 Err(error) => {
                     // Nobody can have it if it is from before the machine's start.
                     if !directory.remove_outdated(&self.name)? {
-                        return Err(error);
+                        // Somebody else may have replaced it since: that one will do.
+                        if was_replaced || error.kind() != ErrorKind::Damaged {
+                            return Err(error);
+                        }
+                        was_replaced = true;
+                        continue;
                     }
                 }
             }
@@ -241,6 +247,7 @@ impl Builder {
         let quoted = super::quoted(&self.name, None);
         reserve(&file, &contents, &quoted)?;
         file.write_all_at(&bytes, 0).map_err(|cause| Error::os(ACTION, &*quoted, cause))?;
+        points::step();
         memory.seal(Seals::SHRINK | Seals::GROW | Seals::SEAL)?;
         let (area, roster) = self.fill(&file, &contents)?;
         let inner = Inner { name: self.name.clone(), path: None, file, area, contents, roster };

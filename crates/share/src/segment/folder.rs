@@ -168,7 +168,8 @@ impl Directory {
         Ok(pruned)
     }
 
-    /// Removes a segment that is from before the machine was started; `false` where it is not.
+    /// Removes a segment that is from before the machine was started; `false` where there is another one, or
+    /// something else, which stays.
     pub(super) fn remove_outdated(&self, name: &str) -> Result<bool> {
         match self.find(name) {
             Ok(found) if is_outdated(&found.contents) => Ok(remove_unheld(&found)?.is_ok()),
@@ -217,6 +218,7 @@ fn remove_left_over(path: &Path) -> std::io::Result<bool> {
     if marks.try_fold(false, |held, mark| Ok::<_, std::io::Error>(held || life.is_held(mark)?))? {
         return Ok(false);
     }
+    points::step();
     std::fs::remove_file(path)?;
     Ok(true)
 }

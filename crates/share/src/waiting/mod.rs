@@ -26,7 +26,8 @@ use mapwright_core::{Error, ErrorKind, Result};
 pub use ready::Ready;
 pub use signal::Signal;
 
-/// A sleeper looks around after so long: whoever should ring may have died.
+/// A sleeper looks around after so long: whoever should ring may have died. What that costs is said at
+/// [`Bell`].
 pub(crate) const LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// Where a ringer may not have seen that somebody listens.

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use mapwright_core::peer::Deadline;
+use mapwright_core::peer::{Deadline, points};
 use mapwright_core::{Error, ErrorKind, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -38,6 +38,7 @@ pub(crate) fn send(
         // The buffer was made for one descriptor; without it the other end says that something else came.
         let _fits = ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        points::step();
         match sendmsg(socket, &[IoSlice::new(&greeting)], &mut ancillary, flags) {
             Ok(sent) if sent == greeting.len() => return Ok(()),
             Ok(_) => return Err(refuse("the socket took half of the greeting")),
@@ -61,6 +62,7 @@ pub(crate) fn receive(socket: &UnixStream, greeting: Greeting, until: Deadline) 
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut into = [IoSliceMut::new(&mut got)];
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        points::step();
         let bytes = match recvmsg(socket, &mut into, &mut ancillary, flags) {
             Ok(message) => message.bytes,
             Err(Errno::INTR) => continue,

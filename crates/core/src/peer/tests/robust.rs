@@ -142,6 +142,49 @@ fn a_word_that_was_taken_by_another_mapping_is_known_as_ours() {
 }
 
 #[test]
+fn a_word_that_bears_our_identity_is_known_as_this_threads_or_another_ones() {
+    let ground = Ground::new();
+    let me = ground.join(1);
+    let other = Area::new(MapOptions::new().map_mut(&ground.file).unwrap()).unwrap();
+    let (lock, same) = (ground.lock(), other.place::<super::RobustWord>(0).unwrap());
+    for _ in 0..3 {
+        let held = lock.acquire(&me, Deadline::never());
+        assert!(matches!(held, Acquired::Clean(_)), "{held:?}");
+        assert!(matches!(same.acquire(&me, Deadline::never()), Acquired::Deadlock));
+        let elsewhere = || matches!(lock.acquire(&me, Deadline::now()), Acquired::TimedOut);
+        assert!(std::thread::scope(|scope| scope.spawn(elsewhere).join().unwrap()), "not that thread's");
+        drop(held);
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(lock.acquire(&me, Deadline::never())));
+        });
+    }
+    // A thread that has leaked its guard holds it for ever; the next one with its id is another one.
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(lock.acquire(&me, Deadline::never())));
+    });
+    let late = || matches!(lock.acquire(&me, Deadline::now()), Acquired::TimedOut);
+    assert!(std::thread::scope(|scope| scope.spawn(late).join().unwrap()));
+}
+
+#[test]
+fn what_a_dead_holder_wrote_of_its_thread_is_nobody_elses() {
+    let ground = Ground::new();
+    // The child's thread has the number that this one's children have.
+    let me = ground.join(1);
+    drop(ground.lock().acquire(&me, Deadline::never()));
+    let child = Child::fork(|| {
+        let me = ground.join(1);
+        std::mem::forget(ground.lock().acquire(&me, Deadline::never()));
+        die();
+    });
+    assert_eq!(child.wait(), End::Killed(libc::SIGKILL));
+    let lock = ground.lock();
+    let held = lock.acquire(&me, Deadline::after(Duration::from_secs(20)));
+    assert!(matches!(held, Acquired::Died(_)), "{held:?}");
+    assert!(matches!(lock.acquire(&me, Deadline::never()), Acquired::Deadlock));
+}
+
+#[test]
 fn an_observer_takes_nothing() {
     let ground = Ground::new();
     let life = Life::open(ground.file.file().as_ref()).unwrap();

@@ -34,12 +34,17 @@ fn what_is_stored_is_loaded_by_the_next_holder() {
 
 #[test]
 fn one_thread_that_locks_twice_is_told_so() {
-    let ground = ground();
-    let mutex: Mutex<Twins> = ground.attach();
-    let guard = mutex.lock().unwrap();
-    assert!(matches!(mutex.lock(), Err(LockError::Deadlock)));
-    drop(guard);
-    assert!(mutex.try_lock().is_ok());
+    both(|attach| {
+        let ground = ground();
+        let mutex = attach(&ground);
+        let guard = mutex.lock().unwrap();
+        assert!(matches!(mutex.lock(), Err(LockError::Deadlock)));
+        assert!(matches!(mutex.clone().repair(|_| {}), Err(LockError::Deadlock)));
+        let elsewhere = || matches!(mutex.try_lock(), Err(LockError::TimedOut));
+        assert!(std::thread::scope(|scope| scope.spawn(elsewhere).join().unwrap()), "another thread waits");
+        drop(guard);
+        assert!(mutex.try_lock().is_ok());
+    });
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn read(segment: &Segment) {
 }
 
 /// A segment as if it had been written since some machine was started.
-fn of_boot(boot: u64, mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn of_boot(boot: u64, mut bytes: Vec<u8>) -> Vec<u8> {
     let len = u64::try_from(bytes.len()).unwrap();
     let contents = header::parse(&bytes, len).unwrap();
     let renewed = header::sign(Header { boot, ..contents.header }, &bytes);

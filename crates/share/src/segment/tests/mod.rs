@@ -2,6 +2,9 @@
 
 mod deaths;
 mod fixtures;
+mod fuse;
+mod handovers;
+mod hidden;
 mod refusals;
 
 use std::os::unix::net::UnixStream;
