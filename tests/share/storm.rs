@@ -64,8 +64,10 @@ const DEEDS: [Deed; 13] = [
     ("event, once, barrier", Worker::meet),
 ];
 
-/// The word of a worker that says what it is doing.
+/// The word of a worker's place that says what it is doing.
 const NOW: usize = 15;
+/// The word of a worker's place that says how many there have found something wrong.
+const WRONG: usize = 14;
 
 /// A word for each deed of each worker.
 struct Tally(Map<ReadWrite>);
@@ -151,6 +153,7 @@ impl Worker {
         let lock: RwLock<Pair> = self.segment.get("rwlock").unwrap();
         match lock.read() {
             Ok(guard) => whole(guard.load()),
+            Err(LockError::OwnerDied(recovery)) => drop(recovery.recover()),
             Err(_) => drop(own(&lock)),
         }
     }
@@ -334,7 +337,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn start(segment: &Segment, tally: &Tally, index: usize, seed: u64) -> Self {
+    fn start(segment: &Segment, tally: &'static Tally, index: usize, seed: u64) -> Self {
         let done_before = tally.of(index);
         // SAFETY: the driver has one thread, so the child is as whole as its parent.
         match unsafe { libc::fork() } {
@@ -342,9 +345,13 @@ impl Subject {
             0 => {
                 // SAFETY: takes numbers: the worker dies with the driver.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                let run = std::panic::AssertUnwindSafe(|| Worker::run(segment, tally, index, seed));
-                let _panicked = std::panic::catch_unwind(run);
-                exit_now(101)
+                // First of all it is noted: the worker may be killed before it has ended by itself.
+                std::panic::set_hook(Box::new(move |what| {
+                    let _before = tally.word(index, WRONG).fetch_add(1);
+                    eprintln!("{what}");
+                    exit_now(101)
+                }));
+                Worker::run(segment, tally, index, seed)
             }
             process => Self { process, is_stopped: false, done_before },
         }
@@ -370,8 +377,9 @@ fn drive(parent: &mut Parent) {
     let seed: u64 = parent.arg(0).parse().unwrap();
     let signals: u64 = parent.arg(1).parse().unwrap();
     let mut random = Random::of_seed(seed);
-    let (segment, tally) = (make(), Tally::new());
-    let begin = |index: usize, random: &mut Random| Subject::start(&segment, &tally, index, random.next());
+    let segment = make();
+    let tally: &Tally = Box::leak(Box::new(Tally::new()));
+    let begin = |index: usize, random: &mut Random| Subject::start(&segment, tally, index, random.next());
     let mut workers: Vec<Subject> = (0..WORKERS).map(|index| begin(index, &mut random)).collect();
     let (mut kills, mut stops) = (0u64, 0u64);
     let start = Instant::now();
@@ -399,12 +407,14 @@ fn drive(parent: &mut Parent) {
             workers[index] = begin(index, &mut random);
         }
         if sent % 1000 == 999 {
-            demand_progress(&mut workers, &tally);
+            demand_progress(&mut workers, tally);
         }
     }
-    demand_progress(&mut workers, &tally);
+    demand_progress(&mut workers, tally);
     workers.iter_mut().for_each(Subject::kill);
-    let summary = add_up(&segment, &tally);
+    let wrong = |index| tally.word(index, WRONG).load(Ordering::Relaxed).unwrap();
+    assert_eq!((0..WORKERS).map(wrong).sum::<u64>(), 0, "workers found something wrong (see above)");
+    let summary = add_up(&segment, tally);
     let seconds = start.elapsed().as_secs();
     parent.say(format!("{signals} signals ({kills} kills, {stops} stops) in {seconds} s; {summary}"));
 }
